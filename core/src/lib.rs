@@ -36,12 +36,13 @@ pub mod path;
 mod settings;
 mod time;
 
-pub use close::CloseCode;
+pub use close::{CloseCode, REASON_BYTES_MAX};
 pub use endpoint::Endpoint;
 pub use identity::Identity;
 pub use input::{Input, LeaveCause, LinkId, Payload, SessionId};
 pub use output::{ActionFault, DropCause, EndCause, Event, Fact, LinkPhase, Output, Queued, Refusal, Sink};
 pub use settings::{
-    Binary, DrainSettings, Duplicates, Expiry, LinkSettings, OutagePolicy, OutageSettings, Redeliver, Settings,
+    Binary, DrainSettings, Duplicates, Expiry, LinkSettings, OutagePolicy, OutageSettings, Redeliver,
+    Settings,
 };
 pub use time::{Millis, Time};

@@ -1,24 +1,190 @@
-//! The machine.
+//! The machine: one endpoint, its sessions and its link.
+//!
+//! It performs no I/O and reads no clock. [`Endpoint::handle`] takes what happened and says through a sink what to
+//! do; between two inputs nothing happens. The files follow what a session meets:
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | `admission` | a client asks to come in |
+//! | `upstream` | from clients to the backend: messages, parking, what is opened and closed on the link |
+//! | `downstream` | from the backend to clients: actions, the clients' queues |
+//! | `ending` | a session ends, its `close` is confirmed, its user's gap passes, its slot is free |
+//! | `outage` | the link comes and goes; clients are held, and for how long |
+//! | `drain` | the gateway stops |
+//! | `link`, `session`, `users`, `pace` | the parts that these work on |
+//! | `audit` | what must be true of them between two inputs |
 
-use crate::{Input, Payload, Settings, Sink, Time};
+mod admission;
+mod audit;
+mod downstream;
+mod drain;
+mod ending;
+mod link;
+mod outage;
+mod pace;
+mod session;
+mod upstream;
+mod users;
 
-/// One endpoint (stub).
+use alloc::collections::{BTreeSet, VecDeque};
+
+use self::{
+    drain::Drain,
+    link::Line,
+    outage::Outage,
+    session::{List, Order, Slots},
+    users::{UserIndex, Users},
+};
+use crate::{Fact, Input, Output, Payload, SessionId, Settings, Sink, Time};
+
+/// One endpoint: a deterministic state machine that performs no I/O.
+///
+/// **Call [`handle`](Self::handle) with [`Input::Deadline`] when [`next_deadline`](Self::next_deadline) has
+/// come**: everything that waits for time waits for that.
 #[derive(Clone, Debug)]
 pub struct Endpoint<P> {
-    waiting: Option<P>,
+    settings: Settings,
+    now: Time,
+
+    sessions: Slots<P>,
+    users: Users,
+    /// The live sessions, by age.
+    live: List,
+    /// Announced sessions whose messages wait for the link, by when they began to.
+    backlog: List,
+    /// When the tokens of live sessions expire.
+    expiries: BTreeSet<(Time, u32)>,
+
+    line: Line<P>,
+    /// Connections dialled so far.
+    links: u64,
+    /// Connections in a row that ended before the outage did.
+    attempt: u32,
+    /// Pings sent so far; the last one's counter.
+    pings: u64,
+
+    /// Sessions whose `close` waits for its turn to go out, in the order in which they ended.
+    owed: VecDeque<SessionId>,
+    /// Sessions that are over and not settled: each is owed something.
+    owing: usize,
+    /// When the gap after a `close` will have passed, in the order in which the closes left.
+    gaps: VecDeque<(Time, SessionId)>,
+    /// When a user whose sessions are gone may be forgotten, at the earliest.
+    forgets: VecDeque<(Time, UserIndex)>,
+
+    /// Bytes of parked messages, their overhead included.
+    parked_bytes: usize,
+    /// Bytes, as events, of messages that are to be sent again.
+    again_bytes: usize,
+    /// Bytes in clients' queues.
+    client_bytes: usize,
+    /// Nobody is read from, since too much is parked in sum.
+    all_stopped: bool,
+
+    outage: Option<Outage>,
+    drain: Option<Drain>,
 }
 
 impl<P: Payload> Endpoint<P> {
-    /// A new endpoint.
-    pub fn new(_settings: Settings, _now: Time) -> Self {
-        Endpoint { waiting: None }
+    /// An endpoint without a link, from `now` on: its first deadline, the first dial, is due at once, and the
+    /// outage counts from here.
+    pub fn new(settings: Settings, now: Time) -> Self {
+        Endpoint {
+            users: Users::new(settings.seed),
+            settings,
+            now,
+            sessions: Slots::new(),
+            live: List::new(Order::Age),
+            backlog: List::new(Order::Backlog),
+            expiries: BTreeSet::new(),
+            line: Line::Waiting { dial_at: now },
+            links: 0,
+            attempt: 0,
+            pings: 0,
+            owed: VecDeque::new(),
+            owing: 0,
+            gaps: VecDeque::new(),
+            forgets: VecDeque::new(),
+            parked_bytes: 0,
+            again_bytes: 0,
+            client_bytes: 0,
+            all_stopped: false,
+            outage: Some(Outage::since(now)),
+            drain: None,
+        }
     }
-    /// Handles one input.
-    pub fn handle(&mut self, _now: Time, _input: Input<'_, P>, _out: &mut (impl Sink<P> + ?Sized)) {}
-    /// When `Input::Deadline` is due next.
+
+    /// Takes what happened at `now` and says what to do.
+    ///
+    /// Total: any input is allowed at any time, with any id; one that names nothing changes nothing. Time that goes
+    /// backwards is taken as standing still. What is due is done first, in the order in which it was due.
+    pub fn handle<S: Sink<P> + ?Sized>(&mut self, now: Time, input: Input<'_, P>, out: &mut S) {
+        self.now = self.now.max(now);
+        self.run_due(out);
+        match input {
+            Input::Ask { identity, expires } => self.ask(identity, expires, out),
+            Input::Message { session, payload } => self.message(session, payload, out),
+            Input::Left { session, cause } => self.left(session, cause, out),
+            Input::ClientSent { session, bytes } => self.client_sent(session, bytes, out),
+            Input::LinkUp { link } => self.link_up(link, out),
+            Input::LinkDown { link } => self.link_down(link, out),
+            Input::LinkSent { link, bytes } => self.link_sent(link, bytes, out),
+            Input::Pong { link, counter } => self.pong(link, counter, out),
+            Input::Action { link, action } => self.action(link, action, out),
+            Input::Deadline => {}
+            Input::WallClockStepped { forward } => self.move_expiries(forward),
+            Input::Drain => self.start_drain(),
+        }
+        self.pump(out);
+        self.run_due(out);
+    }
+
+    /// When [`Input::Deadline`] is due next: after `now` of the last input, always. `None`: not before another
+    /// input.
     pub fn next_deadline(&self) -> Option<Time> {
-        None
+        let link = match &self.line {
+            Line::Waiting { dial_at } => Some(*dial_at),
+            Line::Connected(line) => {
+                earlier(line.pong_due(&self.settings.link), line.ping_due(&self.settings.link))
+            }
+            Line::Dialling { .. } | Line::Over => None,
+        };
+        let sessions = earlier(
+            self.expiries.first().map(|&(at, _)| at),
+            earlier(self.gaps.front().map(|&(at, _)| at), self.forgets.front().map(|&(at, _)| at)),
+        );
+        earlier(earlier(link, sessions), earlier(self.outage_due(), self.drain_due()))
     }
-    /// The full audit, for tests and debug builds.
-    pub fn check_invariants(&self) {}
+
+    /// Does what has become due, the earliest first. Each turn uses up what it was due for, so it comes to an end.
+    fn run_due<S: Sink<P> + ?Sized>(&mut self, out: &mut S) {
+        while let Some(at) = self.next_deadline().filter(|&at| at <= self.now) {
+            self.run_link(at, out);
+            self.pass_gaps(at, out);
+            self.forget_users(at);
+            self.run_expiries(at, out);
+            self.run_outage(at, out);
+            self.run_drain(at, out);
+            self.pump(out);
+        }
+    }
+
+    /// Sends on whatever can go now. Every wait in the machine is for time, or for an input after which this runs.
+    fn pump<S: Sink<P> + ?Sized>(&mut self, out: &mut S) {
+        self.pump_link(out);
+        self.resume_all(out);
+        self.finish_drain(out);
+    }
+}
+
+/// The earlier of two deadlines, either of which may not be.
+fn earlier(a: Option<Time>, b: Option<Time>) -> Option<Time> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+fn tell<P, S: Sink<P> + ?Sized>(out: &mut S, fact: Fact<'_>) {
+    out.emit(Output::Fact(fact));
 }

@@ -1,0 +1,71 @@
+//! A client asks to come in (language.md, "Handshake" and "Two clients, one user").
+
+use super::{Endpoint, ending::Farewell, link::Line, session::Session};
+use crate::{
+    CloseCode, Duplicates, EndCause, Expiry, Identity, Output, Payload, Queued, Refusal, Sink, Time, close,
+};
+
+impl<P: Payload> Endpoint<P> {
+    pub(super) fn ask<S: Sink<P> + ?Sized>(
+        &mut self,
+        identity: Identity,
+        expires: Option<Time>,
+        out: &mut S,
+    ) {
+        match self.refusal(identity.user()) {
+            Some(reason) => {
+                out.emit(Output::Refuse { reason });
+            }
+            None => self.admit(identity, expires, out),
+        }
+    }
+
+    /// Why a client of this user would not be admitted now: the first reason that counts.
+    pub fn refusal(&self, user: &str) -> Option<Refusal> {
+        let known = self.users.find(user);
+        let live = known.is_some_and(|user| self.users.get(user).live.is_some());
+        let max = self.settings.sessions_max as usize;
+        if self.drain.is_some() {
+            Some(Refusal::Draining)
+        } else if !matches!(self.line, Line::Connected(_)) && !self.holds_clients() {
+            Some(Refusal::BackendAway)
+        } else if live && self.settings.duplicates == Duplicates::Reject {
+            Some(Refusal::Duplicate)
+        } else if self.sessions.taken() >= max
+            || (known.is_none() && self.users.len() >= max.saturating_mul(2))
+        {
+            // Users without a session are remembered for a moment; that too is bounded.
+            Some(Refusal::Full)
+        } else {
+            None
+        }
+    }
+
+    /// Whether clients are let in at all: the gateway does not drain, and the backend is there or not away for long.
+    pub fn accepts(&self) -> bool {
+        self.drain.is_none() && (matches!(self.line, Line::Connected(_)) || self.holds_clients())
+    }
+
+    fn admit<S: Sink<P> + ?Sized>(&mut self, identity: Identity, expires: Option<Time>, out: &mut S) {
+        let expires = expires.filter(|_| self.settings.expiry == Expiry::Close);
+        let user = self.users.find_or_add(identity.user());
+        let id = self.sessions.insert(Session::new(identity, user, expires));
+        out.emit(Output::Admit { session: id });
+
+        if let Some(old) = self.users.get(user).live {
+            let farewell =
+                Farewell::Now { code: CloseCode::POLICY, reason: close::TAKEN_OVER, queued: Queued::Flush };
+            self.end(old, EndCause::TakenOver, farewell, out);
+        }
+        let known = self.users.get_mut(user);
+        known.live = Some(id.slot);
+        known.sessions += 1;
+        self.live.push_back(&mut self.sessions, id.slot);
+        if let Some(expires) = expires {
+            self.expiries.insert((expires, id.slot));
+        }
+        if let Some(line) = self.line.connected() {
+            line.cursor = line.cursor.or(Some(id.slot));
+        }
+    }
+}

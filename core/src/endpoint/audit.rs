@@ -1,0 +1,110 @@
+//! What must be true between two inputs, however the machine came there.
+
+use super::{
+    Endpoint,
+    link::Line,
+    session::{Client, Session, Stage},
+    upstream::PARKED_OVERHEAD_BYTES,
+};
+use crate::{Payload, Redeliver};
+
+impl<P: Payload> Endpoint<P> {
+    /// The full audit: every sum and every index is counted again. For tests and debug builds; it takes time in
+    /// proportion to the sessions.
+    ///
+    /// # Panics
+    ///
+    /// If the machine is broken.
+    pub fn check_invariants(&self) {
+        self.check_sums();
+        self.check_sessions();
+        self.check_users();
+        self.check_line();
+        assert!(self.next_deadline().is_none_or(|at| at > self.now), "a deadline lies in the past");
+        assert!(self.sessions.taken() <= self.settings.sessions_max as usize, "more slots than sessions");
+    }
+
+    fn check_sums(&self) {
+        let sum = |part: fn(&Session<P>) -> usize| self.sessions.iter().map(|(_, s)| part(s)).sum::<usize>();
+        assert_eq!(self.parked_bytes, sum(Session::parked_bytes), "parked bytes");
+        assert_eq!(self.client_bytes, sum(|s| s.queued), "bytes in clients' queues");
+        let again = |s: &Session<P>| {
+            s.held.as_ref().map_or(0, |held| held.again.iter().map(|(_, bytes)| bytes).sum::<usize>())
+        };
+        assert_eq!(self.again_bytes, sum(again), "bytes to be sent again");
+        let owing = |s: &Session<P>| usize::from(s.stage != Stage::Live && !s.is_settled());
+        assert_eq!(self.owing, sum(owing), "sessions that are owed something");
+        assert!(
+            self.settings.redeliver == Redeliver::Unconfirmed || self.again_bytes == 0,
+            "messages are sent again though they are not to be"
+        );
+    }
+
+    fn check_sessions(&self) {
+        let mut live = 0;
+        for (id, session) in self.sessions.iter() {
+            let is_live = session.stage == Stage::Live;
+            live += usize::from(is_live);
+            assert_eq!(self.live.contains(&self.sessions, id.slot), is_live, "the list of live sessions");
+            assert_eq!(
+                is_live,
+                session.client == Client::Open,
+                "who is live has a client, who is not has none"
+            );
+            if let Some(expires) = session.expires {
+                assert!(self.expiries.contains(&(expires, id.slot)), "an expiry that nothing waits for");
+            }
+            assert_eq!(session.stage == Stage::Owed, self.owed.contains(&id), "the queue of owed closes");
+            let unheard = session.client == Client::Gone && session.is_settled();
+            assert!(!unheard, "a slot that could be free");
+            self.check_held(id.slot, session);
+        }
+        assert_eq!(live, self.live.len(), "the count of live sessions");
+        assert_eq!(live, self.live.iter(&self.sessions).count(), "the links of live sessions");
+    }
+
+    fn check_held(&self, slot: u32, session: &Session<P>) {
+        let on_link = match &self.line {
+            Line::Connected(line) => session.opened_on == Some(line.id),
+            _ => false,
+        };
+        let waits = on_link && session.stage == Stage::Live && session.held.is_some();
+        assert_eq!(self.backlog.contains(&self.sessions, slot), waits, "the backlog");
+        assert!(!waits || session.stopped, "one that waits for the link is read from");
+        if let Some(held) = &session.held {
+            assert!(!(held.again.is_empty() && held.parked.is_empty()), "an empty box of held messages");
+            let bytes: usize =
+                held.parked.iter().map(|p| p.size().saturating_add(PARKED_OVERHEAD_BYTES)).sum();
+            assert_eq!(held.parked_bytes, bytes, "a session's parked bytes");
+        }
+    }
+
+    fn check_users(&self) {
+        for (user, known) in self.users.iter() {
+            let own = || self.sessions.iter().filter(|(_, session)| session.user == user);
+            assert_eq!(known.sessions as usize, own().count(), "a user's sessions");
+            let live = own().find(|(_, session)| session.stage == Stage::Live).map(|(id, _)| id.slot);
+            assert_eq!(known.live, live, "a user's live session");
+            let due = |stage| matches!(stage, Stage::Owed | Stage::Sent { left_at: None, .. });
+            let closes_due = own().filter(|(_, session)| due(session.stage)).count();
+            assert_eq!(known.closes_due as usize, closes_due, "closes that have not left");
+            assert!(known.sessions > 0 || known.to_forget, "a user whom nothing will forget");
+        }
+    }
+
+    fn check_line(&self) {
+        if let Line::Connected(line) = &self.line {
+            assert!(line.confirmed <= self.pings, "a Ping is confirmed that was not sent");
+            if line.announces() && line.cursor.is_some() {
+                panic!("a session could be announced, and is not");
+            }
+            if !line.full
+                && let Some(slot) = self.backlog.head()
+            {
+                let waits_for_others = self.again_bytes > 0
+                    && self.sessions[slot].held.as_ref().is_some_and(|held| held.again.is_empty());
+                assert!(waits_for_others, "messages could go, and do not");
+            }
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! How a session ends: its client is told, its `close` goes out and is confirmed, its user's gap passes, its slot
+//! is free.
+
+use super::{Endpoint, session::Client, session::Stage, tell};
+use crate::{
+    CloseCode, DropCause, EndCause, Fact, LeaveCause, Millis, Output, Payload, Queued, SessionId, Sink, Time,
+    close,
+};
+
+/// What the client of a session that ends is told.
+pub(super) enum Farewell<'a> {
+    /// Nothing: it has left by itself.
+    Unheard,
+    /// This, now.
+    Now { code: CloseCode, reason: &'a str, queued: Queued },
+    /// 1001, once nothing is owed for its session any more: the gateway drains.
+    WhenSettled,
+}
+
+pub(super) const TOO_SLOW: Farewell<'static> =
+    Farewell::Now { code: CloseCode::TRY_AGAIN_LATER, reason: close::TOO_SLOW, queued: Queued::Drop };
+const EXPIRED: Farewell<'static> =
+    Farewell::Now { code: CloseCode::POLICY, reason: close::TOKEN_EXPIRED, queued: Queued::Flush };
+
+impl<P: Payload> Endpoint<P> {
+    /// Ends a live session.
+    pub(super) fn end<S: Sink<P> + ?Sized>(
+        &mut self,
+        slot: u32,
+        cause: EndCause,
+        farewell: Farewell<'_>,
+        out: &mut S,
+    ) {
+        let id = self.sessions.id(slot);
+        let by_backend = cause == EndCause::Backend;
+        let announced = self.is_announced(slot);
+        let owes =
+            self.sessions[slot].opened_on.is_some() && (!by_backend || self.is_crossing(slot, announced));
+        tell(out, Fact::Ended { session: id, cause });
+        self.take_off_lists(slot);
+
+        // What it sent before it ended still goes out before its `close`, if it can on this link.
+        let goes_out = announced && !by_backend && cause != EndCause::Expired;
+        self.drop_held(slot, goes_out, out);
+        if owes {
+            self.sessions[slot].stage = Stage::Owed;
+            let user = self.sessions[slot].user;
+            self.users.get_mut(user).closes_due += 1;
+            self.owing += 1;
+            self.owed.push_back(id);
+            self.give_up_later(id);
+        } else {
+            self.sessions[slot].stage = Stage::Settled;
+        }
+        match farewell {
+            Farewell::Unheard => self.client_gone(slot, out),
+            Farewell::Now { code, reason, queued } => self.close_client(slot, code, reason, queued, out),
+            Farewell::WhenSettled => {
+                self.sessions[slot].client = Client::Leaving;
+                if owes {
+                    self.stop(slot, out);
+                }
+            }
+        }
+        self.proceed(slot, out);
+    }
+
+    /// Takes a session that ends out of everything that walks over live ones.
+    fn take_off_lists(&mut self, slot: u32) {
+        if let Some(line) = self.line.connected()
+            && line.cursor == Some(slot)
+        {
+            line.cursor = self.live.after(&self.sessions, slot);
+        }
+        self.live.remove(&mut self.sessions, slot);
+        self.backlog.remove(&mut self.sessions, slot);
+        let session = &mut self.sessions[slot];
+        if let Some(expires) = session.expires.take() {
+            self.expiries.remove(&(expires, slot));
+        }
+        self.users.get_mut(session.user).live = None;
+    }
+
+    /// Whether a backend's `close` may have been meant for an earlier session of the same user, so that the backend
+    /// has to hear `close` too (language.md, "Events").
+    fn is_crossing(&self, slot: u32, announced: bool) -> bool {
+        let session = &self.sessions[slot];
+        let recent = |at: Time| self.now - at < self.settings.crossing_window;
+        self.users.get(session.user).closed_at.is_some_and(recent)
+            || (announced && session.reopened && recent(session.opened_at))
+    }
+
+    /// Drops what a session held, and counts it; with `keep_parked` only what was to be sent again.
+    pub(super) fn drop_held<S: Sink<P> + ?Sized>(&mut self, slot: u32, keep_parked: bool, out: &mut S) {
+        let session = self.sessions.id(slot);
+        let Some(mut held) = self.sessions[slot].held.take() else { return };
+        let again = core::mem::take(&mut held.again);
+        self.again_bytes -= again.iter().map(|(_, bytes)| bytes).sum::<usize>();
+        if !again.is_empty() {
+            let cause = DropCause::Unconfirmed;
+            tell(out, Fact::MessagesDropped { session, messages: again.len(), cause });
+        }
+        if held.parked.is_empty() {
+            return;
+        }
+        if keep_parked {
+            self.sessions[slot].held = Some(held);
+        } else {
+            self.parked_bytes -= held.parked_bytes;
+            let cause = DropCause::Parked;
+            tell(out, Fact::MessagesDropped { session, messages: held.parked.len(), cause });
+        }
+    }
+
+    // --- The client ---
+
+    fn close_client<S: Sink<P> + ?Sized>(
+        &mut self,
+        slot: u32,
+        code: CloseCode,
+        reason: &str,
+        queued: Queued,
+        out: &mut S,
+    ) {
+        let session = self.sessions.id(slot);
+        self.sessions[slot].client = Client::Closing;
+        out.emit(Output::Close { session, code, reason, queued });
+        if queued == Queued::Drop {
+            self.drop_queue(slot, out);
+        }
+    }
+
+    /// The shell says that a client left: by itself, or after it was told to close.
+    pub(super) fn left<S: Sink<P> + ?Sized>(&mut self, id: SessionId, cause: LeaveCause, out: &mut S) {
+        let Some(session) = self.sessions.get(id).filter(|session| session.client != Client::Gone) else {
+            return tell(out, Fact::Stale);
+        };
+        if session.stage == Stage::Live {
+            self.end(id.slot, EndCause::Left(cause), Farewell::Unheard, out);
+        } else {
+            self.client_gone(id.slot, out);
+            self.proceed(id.slot, out);
+        }
+    }
+
+    fn client_gone<S: Sink<P> + ?Sized>(&mut self, slot: u32, out: &mut S) {
+        self.sessions[slot].client = Client::Gone;
+        self.drop_queue(slot, out);
+    }
+
+    fn drop_queue<S: Sink<P> + ?Sized>(&mut self, slot: u32, out: &mut S) {
+        let bytes = core::mem::take(&mut self.sessions[slot].queued);
+        self.client_bytes -= bytes;
+        if bytes > 0 {
+            tell(out, Fact::QueueDropped { session: self.sessions.id(slot), bytes });
+        }
+    }
+
+    // --- The `close` ---
+
+    /// The last byte of a session's `close` has left the gateway: its user's gap begins.
+    pub(super) fn close_left(&mut self, id: SessionId) {
+        let Some(Stage::Sent { left_at: None, confirmed }) = self.sessions.get(id).map(|s| s.stage) else {
+            return;
+        };
+        let (now, settings) = (self.now, &self.settings);
+        self.sessions[id.slot].stage = Stage::Sent { left_at: Some(now), confirmed };
+        self.gaps.push_back((now + settings.reopen_gap, id));
+        let user = self.sessions[id.slot].user;
+        let known = self.users.get_mut(user);
+        known.closes_due -= 1;
+        known.closed_at = Some(now);
+        if !known.to_forget {
+            known.to_forget = true;
+            self.forgets.push_back((now + remembered(settings), user));
+        }
+    }
+
+    /// The backend's library has received a session's `close`.
+    pub(super) fn close_confirmed<S: Sink<P> + ?Sized>(&mut self, id: SessionId, out: &mut S) {
+        self.close_left(id);
+        if let Some(Stage::Sent { left_at, confirmed: false }) = self.sessions.get(id).map(|s| s.stage) {
+            self.sessions[id.slot].stage = Stage::Sent { left_at, confirmed: true };
+            self.proceed(id.slot, out);
+        }
+    }
+
+    /// Gaps have passed: their users may be announced again, and slots that waited for them are free.
+    pub(super) fn pass_gaps<S: Sink<P> + ?Sized>(&mut self, at: Time, out: &mut S) {
+        while let Some((_, id)) = self.gaps.pop_front_if(|(due, _)| *due <= at) {
+            let Some(user) = self.sessions.get(id).map(|session| session.user) else { continue };
+            self.proceed(id.slot, out);
+            self.ready_again(user);
+        }
+    }
+
+    /// A session of `user` whose turn came during the gap goes next, if the gap is over.
+    fn ready_again(&mut self, user: super::UserIndex) {
+        if !self.users.is_known(user) || !self.may_open(user) {
+            return;
+        }
+        let Some(slot) = self.users.get(user).live else { return };
+        let Some(line) = self.line.connected() else { return };
+        if self.sessions[slot].passed_on == Some(line.id) {
+            self.sessions[slot].passed_on = None;
+            line.ready.push_back(self.sessions.id(slot));
+        }
+    }
+
+    /// Whether the gap after the last `close` of the user is over, and none is still to leave.
+    pub(super) fn may_open(&self, user: super::UserIndex) -> bool {
+        let known = self.users.get(user);
+        known.closes_due == 0 && known.closed_at.is_none_or(|at| at + self.settings.reopen_gap <= self.now)
+    }
+
+    /// Takes a session that is over as far as it goes: settled once its `close` is confirmed and the gap over, its
+    /// slot free once its client is gone too.
+    pub(super) fn proceed<S: Sink<P> + ?Sized>(&mut self, slot: u32, out: &mut S) {
+        if let Stage::Sent { left_at: Some(left_at), confirmed: true } = self.sessions[slot].stage
+            && left_at + self.settings.reopen_gap <= self.now
+        {
+            self.sessions[slot].stage = Stage::Settled;
+            self.owing -= 1;
+        }
+        if !self.sessions[slot].is_settled() {
+            return;
+        }
+        match self.sessions[slot].client {
+            Client::Leaving => {
+                let (code, reason) = (CloseCode::GOING_AWAY, close::GOING_AWAY);
+                self.close_client(slot, code, reason, Queued::Flush, out);
+            }
+            Client::Gone => self.free(slot),
+            Client::Open | Client::Closing => {}
+        }
+    }
+
+    fn free(&mut self, slot: u32) {
+        let Some(session) = self.sessions.remove(slot) else { return };
+        let user = self.users.get_mut(session.user);
+        user.sessions -= 1;
+        if user.sessions == 0 && !user.to_forget {
+            self.users.forget(session.user);
+        }
+    }
+
+    /// Forgets users without sessions whose last `close` no longer counts.
+    pub(super) fn forget_users(&mut self, at: Time) {
+        let remembered = remembered(&self.settings);
+        while let Some((_, user)) = self.forgets.pop_front_if(|(due, _)| *due <= at) {
+            let known = self.users.get_mut(user);
+            if known.closed_at.is_some_and(|closed_at| closed_at + remembered > self.now) {
+                self.forgets.push_back((self.now + remembered, user));
+                continue;
+            }
+            known.to_forget = false;
+            if known.sessions == 0 {
+                self.users.forget(user);
+            }
+        }
+    }
+
+    // --- Expiry ---
+
+    pub(super) fn run_expiries<S: Sink<P> + ?Sized>(&mut self, at: Time, out: &mut S) {
+        while let Some(&(due, slot)) = self.expiries.first()
+            && due <= at
+        {
+            self.end(slot, EndCause::Expired, EXPIRED, out);
+        }
+    }
+
+    /// The wall clock was set, so that tokens expire at other times than thought.
+    pub(super) fn move_expiries(&mut self, forward: i64) {
+        for (expires, slot) in core::mem::take(&mut self.expiries) {
+            let moved = Time(expires.0.saturating_add_signed(forward.saturating_neg()));
+            self.sessions[slot].expires = Some(moved);
+            self.expiries.insert((moved, slot));
+        }
+    }
+}
+
+/// How long a user's last `close` counts.
+fn remembered(settings: &crate::Settings) -> Millis {
+    settings.reopen_gap.max(settings.crossing_window)
+}

@@ -1,0 +1,306 @@
+//! The link to the backend: its life, what is queued for it, and what of that is confirmed.
+
+use alloc::{boxed::Box, collections::VecDeque};
+
+use crate::{Event, LinkId, LinkPhase, LinkSettings, Millis, Output, SessionId, Sink, Time};
+
+/// Whether there is a connection to the backend.
+#[derive(Clone, Debug)]
+pub(super) enum Line<P> {
+    /// There is none; the next dial is due then.
+    Waiting { dial_at: Time },
+    /// One is being made.
+    Dialling { link: LinkId },
+    /// There is one. Boxed: it is large, and there is one of it.
+    Connected(Box<Connected<P>>),
+    /// The drain is over.
+    Over,
+}
+
+impl<P> Line<P> {
+    pub(super) fn connected(&mut self) -> Option<&mut Connected<P>> {
+        match self {
+            Line::Connected(line) => Some(line),
+            _ => None,
+        }
+    }
+
+    /// The connection `link`, if that is the one that is up.
+    pub(super) fn connected_as(&mut self, link: LinkId) -> Option<&mut Connected<P>> {
+        self.connected().filter(|line| line.id == link)
+    }
+}
+
+/// All that ends with one connection.
+#[derive(Clone, Debug)]
+pub(super) struct Connected<P> {
+    pub id: LinkId,
+    pub phase: LinkPhase,
+
+    /// Bytes queued, as the sink returned them and the reports of bytes gone out gave them back.
+    pub queued: usize,
+    /// Above the high mark, and not yet below the low one again.
+    pub full: bool,
+    /// Bytes queued and bytes gone out since the connection came up.
+    emitted: u64,
+    sent: u64,
+    /// Closes that are queued: which, and after how many bytes each has left.
+    leaving: VecDeque<(u64, SessionId)>,
+
+    /// Events since the Ping that is outstanding, or since the last that was answered.
+    unpinged: Tally,
+    /// When the first of them was queued.
+    unpinged_since: Time,
+    /// Events before the Ping that is outstanding.
+    pinged: Tally,
+    /// The Ping that is outstanding: its counter, and when it was queued.
+    ping: Option<(u64, Time)>,
+    /// The counter of the last Ping that was answered; what was queued before that Ping is confirmed.
+    pub confirmed: u64,
+    /// When that was; before, when the connection came up.
+    quiet_since: Time,
+    /// Closes that are not confirmed: which, and the Ping that will confirm each.
+    closes: VecDeque<(u64, SessionId)>,
+    /// Messages that are not confirmed, where they are kept.
+    kept: VecDeque<Kept<P>>,
+
+    /// Owed closes that have to go out before settling can end.
+    pub settling: usize,
+    /// The Ping whose answer ends the phase, once everything of the phase has gone out.
+    pub target: Option<u64>,
+    /// The oldest live session whose turn to be opened has not come.
+    pub cursor: Option<u32>,
+    /// Sessions whose turn came before their user's gap had passed, and for whom it now has.
+    pub ready: VecDeque<SessionId>,
+}
+
+/// A message that goes again if this link breaks before it is confirmed.
+#[derive(Clone, Debug)]
+pub(super) struct Kept<P> {
+    /// The Ping that will confirm it.
+    by: u64,
+    pub session: SessionId,
+    pub payload: P,
+    /// Its size as an event.
+    pub bytes: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Tally {
+    bytes: usize,
+    messages: u64,
+}
+
+/// What a link leaves behind.
+pub(super) struct Remains<P> {
+    /// Sessions whose `close` was not confirmed, in the order in which they went out.
+    pub closes: VecDeque<(u64, SessionId)>,
+    pub kept: VecDeque<Kept<P>>,
+    /// Messages that were not confirmed.
+    pub messages: u64,
+}
+
+impl<P> Connected<P> {
+    pub(super) fn new(id: LinkId, now: Time, confirmed: u64) -> Self {
+        Connected {
+            id,
+            phase: LinkPhase::Settling,
+            queued: 0,
+            full: false,
+            emitted: 0,
+            sent: 0,
+            leaving: VecDeque::new(),
+            unpinged: Tally::default(),
+            unpinged_since: now,
+            pinged: Tally::default(),
+            ping: None,
+            confirmed,
+            quiet_since: now,
+            closes: VecDeque::new(),
+            kept: VecDeque::new(),
+            settling: 0,
+            target: None,
+            cursor: None,
+            ready: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn unconfirmed_bytes(&self) -> usize {
+        self.unpinged.bytes + self.pinged.bytes
+    }
+
+    /// Whether it may be announced on this link now.
+    pub(super) fn announces(&self) -> bool {
+        !self.full && self.phase != LinkPhase::Settling
+    }
+
+    /// Queues an event. Returns its size, and the Ping that will confirm it.
+    pub(super) fn emit<S: Sink<P> + ?Sized>(
+        &mut self,
+        now: Time,
+        session: SessionId,
+        event: Event<'_, P>,
+        out: &mut S,
+    ) -> usize {
+        let messages = u64::from(matches!(event, Event::Message { .. }));
+        let bytes = out.emit(Output::Event { link: self.id, session, event });
+        if self.unpinged == Tally::default() {
+            self.unpinged_since = now;
+        }
+        self.unpinged.bytes = self.unpinged.bytes.saturating_add(bytes);
+        self.unpinged.messages += messages;
+        self.queue(bytes);
+        bytes
+    }
+
+    fn queue(&mut self, bytes: usize) {
+        self.queued = self.queued.saturating_add(bytes);
+        self.emitted = self.emitted.saturating_add(bytes as u64);
+    }
+
+    /// The `close` of `session` is the event that was queued last. `next_ping` will confirm it.
+    pub(super) fn note_close(&mut self, session: SessionId, next_ping: u64) {
+        self.leaving.push_back((self.emitted, session));
+        self.closes.push_back((next_ping, session));
+    }
+
+    /// A message that was queued last is kept until `next_ping` confirms it.
+    pub(super) fn keep(&mut self, session: SessionId, payload: P, bytes: usize, next_ping: u64) {
+        self.kept.push_back(Kept { by: next_ping, session, payload, bytes });
+    }
+
+    /// Bytes have gone out: at most what is queued.
+    pub(super) fn report_sent(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.queued);
+        self.queued -= bytes;
+        self.sent = self.sent.saturating_add(bytes as u64);
+    }
+
+    /// The next session whose `close` has left.
+    pub(super) fn pop_left(&mut self) -> Option<SessionId> {
+        let &(after, session) = self.leaving.front()?;
+        if after > self.sent {
+            return None;
+        }
+        self.leaving.pop_front();
+        Some(session)
+    }
+
+    /// Has the link just become full, or just stopped being so?
+    pub(super) fn update_full(&mut self, settings: &LinkSettings) -> Option<bool> {
+        let (queued, unconfirmed) = (self.queued, self.unconfirmed_bytes());
+        let full = if self.full {
+            queued > settings.low_bytes || unconfirmed > settings.low_bytes
+        } else {
+            queued > settings.high_bytes || unconfirmed > settings.high_bytes
+        };
+        (full != self.full).then(|| {
+            self.full = full;
+            full
+        })
+    }
+
+    // --- Confirmation (language.md, "Confirmation") ---
+
+    /// When a Ping is due; `None` while one is outstanding. At once where there is much to confirm, or where the
+    /// phase waits for nothing else.
+    pub(super) fn ping_due(&self, settings: &LinkSettings) -> Option<Time> {
+        if self.ping.is_some() {
+            return None;
+        }
+        Some(if self.unpinged == Tally::default() {
+            match self.target {
+                Some(target) if target > self.confirmed => self.quiet_since,
+                _ => self.quiet_since + settings.ping_interval,
+            }
+        } else if self.unpinged.bytes >= settings.high_bytes / 4 {
+            self.unpinged_since
+        } else {
+            self.unpinged_since + settings.confirm_delay
+        })
+    }
+
+    pub(super) fn pong_due(&self, settings: &LinkSettings) -> Option<Time> {
+        self.ping.map(|(_, at)| at + settings.pong_timeout)
+    }
+
+    pub(super) fn ping<S: Sink<P> + ?Sized>(&mut self, now: Time, counter: u64, out: &mut S) {
+        self.ping = Some((counter, now));
+        self.pinged = core::mem::take(&mut self.unpinged);
+        let bytes = out.emit(Output::Ping { link: self.id, counter });
+        self.queue(bytes);
+    }
+
+    /// The Ping after which all that has been queued so far is confirmed, given the counter of the next one.
+    pub(super) fn confirming_ping(&self, next_ping: u64) -> u64 {
+        match self.ping {
+            Some((counter, _)) if self.unpinged == Tally::default() => counter,
+            _ => next_ping,
+        }
+    }
+
+    /// Takes a Pong. Only one that bears the counter of the outstanding Ping confirms anything.
+    pub(super) fn pong(&mut self, now: Time, counter: u64) -> bool {
+        let answers = self.ping.is_some_and(|(outstanding, _)| outstanding == counter);
+        if answers {
+            self.ping = None;
+            self.pinged = Tally::default();
+            self.confirmed = counter;
+            self.quiet_since = now;
+            while self.kept.front().is_some_and(|kept| kept.by <= counter) {
+                self.kept.pop_front();
+            }
+        }
+        answers
+    }
+
+    /// The next session whose `close` is confirmed.
+    pub(super) fn pop_confirmed(&mut self) -> Option<SessionId> {
+        let &(by, session) = self.closes.front()?;
+        if by > self.confirmed {
+            return None;
+        }
+        self.closes.pop_front();
+        Some(session)
+    }
+
+    /// Everything of the phase has gone out, and is confirmed.
+    pub(super) fn is_target_confirmed(&self) -> bool {
+        self.target.is_some_and(|target| target <= self.confirmed)
+    }
+
+    /// Bytes of messages that are kept or were to go again may not grow with every break: new messages wait
+    /// while `again_bytes` and what is unconfirmed exceed the high mark together.
+    pub(super) fn takes_messages(&self, settings: &LinkSettings, again_bytes: usize) -> bool {
+        !self.full
+            && (again_bytes == 0
+                || self.unconfirmed_bytes().saturating_add(again_bytes) <= settings.high_bytes)
+    }
+
+    pub(super) fn remains(self) -> Remains<P> {
+        Remains {
+            closes: self.closes,
+            kept: self.kept,
+            messages: self.unpinged.messages + self.pinged.messages,
+        }
+    }
+}
+
+/// The wait before the next dial (exponential backoff with full jitter): by chance up to `backoff_first`
+/// doubled with each failed `attempt`, at most `backoff_max`, and at least `redial_min`.
+pub(super) fn redial_wait(settings: &LinkSettings, seed: u64, link: LinkId, attempt: u32) -> Millis {
+    let doubled = settings.backoff_first.0.saturating_mul(1u64.checked_shl(attempt).unwrap_or(u64::MAX));
+    let most = doubled.min(settings.backoff_max.0);
+    if most <= settings.redial_min.0 {
+        return settings.redial_min;
+    }
+    Millis((mix(seed ^ link.0.rotate_left(32)) % (most + 1)).max(settings.redial_min.0))
+}
+
+/// SplitMix64's finaliser: a number that looks random, and is the same for the same `seed`.
+fn mix(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

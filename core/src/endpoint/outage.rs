@@ -1,0 +1,207 @@
+//! The link comes and goes (language.md, "When the backend is away").
+
+use alloc::collections::VecDeque;
+
+use super::{
+    Endpoint,
+    ending::Farewell,
+    link::{Connected, Kept, Line, redial_wait},
+    pace::Pace,
+    session::Stage,
+    tell,
+};
+use crate::{
+    CloseCode, DropCause, EndCause, Fact, LinkId, LinkPhase, OutagePolicy, Output, Payload, Queued,
+    Redeliver, SessionId, Sink, Time, close,
+};
+
+/// The time without a backend that has heard everything.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Outage {
+    since: Time,
+    spread: Spread,
+}
+
+/// Held clients are closed, spread over a time, when they have been held for too long.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Spread {
+    Waiting,
+    Running(Pace),
+    Over,
+}
+
+const BACKEND_AWAY: Farewell<'static> =
+    Farewell::Now { code: CloseCode::TRY_AGAIN_LATER, reason: close::BACKEND_AWAY, queued: Queued::Flush };
+
+impl Outage {
+    pub(super) const fn since(since: Time) -> Self {
+        Outage { since, spread: Spread::Waiting }
+    }
+}
+
+impl<P: Payload> Endpoint<P> {
+    pub(super) fn link_up<S: Sink<P> + ?Sized>(&mut self, link: LinkId, out: &mut S) {
+        if !matches!(self.line, Line::Dialling { link: dialled } if dialled == link) {
+            return tell(out, Fact::Stale);
+        }
+        let mut line = Connected::new(link, self.now, self.pings);
+        line.settling = self.owed.len();
+        self.line = Line::Connected(line.into());
+        if let Some(outage) = &mut self.outage {
+            outage.spread = Spread::Waiting;
+        }
+        if self.owed.is_empty() {
+            self.start_announcing(out);
+        } else {
+            tell(out, Fact::Link { phase: LinkPhase::Settling });
+        }
+    }
+
+    pub(super) fn link_down<S: Sink<P> + ?Sized>(&mut self, link: LinkId, out: &mut S) {
+        match &self.line {
+            Line::Dialling { link: dialled } if *dialled == link => self.redial_later(link),
+            Line::Connected(line) if line.id == link => self.break_link(out),
+            _ => tell(out, Fact::Stale),
+        }
+    }
+
+    fn redial_later(&mut self, link: LinkId) {
+        let wait = redial_wait(&self.settings.link, self.settings.seed, link, self.attempt);
+        self.attempt = self.attempt.saturating_add(1);
+        self.line = Line::Waiting { dial_at: self.now + wait };
+    }
+
+    /// What was not confirmed is owed again, is to be sent again, or is counted as lost.
+    fn break_link<S: Sink<P> + ?Sized>(&mut self, out: &mut S) {
+        let Line::Connected(line) = core::mem::replace(&mut self.line, Line::Over) else { return };
+        self.redial_later(line.id);
+        let remains = line.remains();
+        // Those that were to end on this link, and had more to say before, can no longer say it.
+        for id in core::mem::take(&mut self.owed) {
+            if self.sessions.get(id).is_some_and(|session| session.stage == Stage::Owed) {
+                self.drop_held(id.slot, false, out);
+                self.owed.push_back(id);
+            }
+        }
+        self.owe_again(remains.closes);
+        if self.settings.redeliver == Redeliver::Never && remains.messages > 0 {
+            tell(out, Fact::Unconfirmed { messages: remains.messages });
+        }
+        self.send_again(remains.kept, out);
+        self.disband_backlog(out);
+        self.outage = Some(self.outage.take().unwrap_or(Outage::since(self.now)));
+        tell(out, Fact::Link { phase: LinkPhase::Down });
+    }
+
+    /// Closes that had gone out come before those that had not.
+    fn owe_again(&mut self, closes: VecDeque<(u64, SessionId)>) {
+        for (_, id) in closes.into_iter().rev() {
+            let stage = self.sessions.get(id).map(|session| session.stage);
+            if let Some(Stage::Sent { left_at, confirmed: false }) = stage {
+                self.sessions[id.slot].stage = Stage::Owed;
+                let user = self.sessions[id.slot].user;
+                self.users.get_mut(user).closes_due += u32::from(left_at.is_some());
+                self.owed.push_front(id);
+            }
+        }
+    }
+
+    /// Messages that had gone out come before those that had not.
+    fn send_again<S: Sink<P> + ?Sized>(&mut self, kept: VecDeque<Kept<P>>, out: &mut S) {
+        for Kept { session, payload, bytes, .. } in kept.into_iter().rev() {
+            if self.sessions.get(session).is_some_and(|s| s.stage == Stage::Live) {
+                self.sessions[session.slot].held_mut().again.push_front((payload, bytes));
+                self.again_bytes = self.again_bytes.saturating_add(bytes);
+            } else {
+                tell(out, Fact::MessagesDropped { session, messages: 1, cause: DropCause::Unconfirmed });
+            }
+        }
+    }
+
+    /// Nobody waits for the link alone any more: all wait to be announced, and may park while they do.
+    fn disband_backlog<S: Sink<P> + ?Sized>(&mut self, out: &mut S) {
+        while let Some(slot) = self.backlog.head() {
+            self.backlog.remove(&mut self.sessions, slot);
+            if self.sessions[slot].parked_bytes() < self.settings.parked_bytes_max {
+                self.resume(slot, out);
+            }
+        }
+    }
+
+    /// Dials, pings, and takes a link for broken that does not answer.
+    pub(super) fn run_link<S: Sink<P> + ?Sized>(&mut self, at: Time, out: &mut S) {
+        match &mut self.line {
+            Line::Waiting { dial_at } if *dial_at <= at => {
+                self.links += 1;
+                let link = LinkId(self.links);
+                self.line = Line::Dialling { link };
+                out.emit(Output::Dial { link });
+            }
+            Line::Connected(line) if line.pong_due(&self.settings.link).is_some_and(|due| due <= at) => {
+                let link = line.id;
+                tell(out, Fact::PongTimeout);
+                out.emit(Output::Abort { link });
+                self.break_link(out);
+            }
+            Line::Connected(line) if line.ping_due(&self.settings.link).is_some_and(|due| due <= at) => {
+                self.pings += 1;
+                line.ping(self.now, self.pings, out);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether clients are held while there is no link.
+    pub(super) fn holds_clients(&self) -> bool {
+        self.spread_at().is_none_or(|at| self.now < at)
+    }
+
+    /// When held clients begin to be closed, if no link comes up.
+    fn spread_at(&self) -> Option<Time> {
+        let outage = self.outage.as_ref()?;
+        Some(match self.settings.outage.policy {
+            OutagePolicy::Hold => outage.since + self.settings.outage.grace,
+            OutagePolicy::Close => outage.since,
+        })
+    }
+
+    /// A drain sees to the clients by itself, and while there is a link they are held.
+    pub(super) fn outage_due(&self) -> Option<Time> {
+        if self.drain.is_some() || matches!(self.line, Line::Connected(_)) {
+            return None;
+        }
+        match &self.outage.as_ref()?.spread {
+            Spread::Waiting => self.spread_at(),
+            Spread::Running(pace) => pace.next_due(),
+            Spread::Over => None,
+        }
+    }
+
+    pub(super) fn run_outage<S: Sink<P> + ?Sized>(&mut self, at: Time, out: &mut S) {
+        if self.outage_due().is_none_or(|due| due > at) {
+            return;
+        }
+        let (now, sessions, span) = (self.now, self.live.len(), self.settings.outage.spread);
+        let Some(outage) = &mut self.outage else { return };
+        match &mut outage.spread {
+            Spread::Waiting => {
+                outage.spread = Spread::Running(Pace::new(now, span, sessions));
+                if sessions > 0 {
+                    tell(out, Fact::OutageSpread { sessions });
+                }
+            }
+            Spread::Running(pace) => {
+                pace.take(at);
+                if let Some(oldest) = self.live.head() {
+                    self.end(oldest, EndCause::Outage, BACKEND_AWAY, out);
+                }
+            }
+            Spread::Over => {}
+        }
+        if let Some(Outage { spread, .. }) = &mut self.outage
+            && matches!(spread, Spread::Running(pace) if pace.next_due().is_none())
+        {
+            *spread = Spread::Over;
+        }
+    }
+}

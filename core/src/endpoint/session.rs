@@ -1,0 +1,289 @@
+//! Sessions: what is known of each, the slots that they live in, and the two orders in which they are walked.
+
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+use core::ops::{Index, IndexMut};
+
+use super::users::UserIndex;
+use crate::{Identity, LinkId, SessionId, Time};
+
+/// One accepted client, from its admission until nothing of it is owed any more.
+#[derive(Clone, Debug)]
+pub(super) struct Session<P> {
+    pub identity: Identity,
+    pub user: UserIndex,
+    pub expires: Option<Time>,
+    pub stage: Stage,
+    pub client: Client,
+    /// The link that its last `open` went out on.
+    pub opened_on: Option<LinkId>,
+    /// When that was.
+    pub opened_at: Time,
+    /// That `open` was not its first.
+    pub reopened: bool,
+    /// The link on which its turn to be opened came while its user's gap had not passed.
+    pub passed_on: Option<LinkId>,
+    /// The machine has asked to stop reading from it.
+    pub stopped: bool,
+    /// Bytes in its client's queue.
+    pub queued: usize,
+    /// Messages that wait to go to the backend; allocated only while there are any.
+    pub held: Option<Box<Held<P>>>,
+    links: [Neighbours; 2],
+}
+
+/// Where a session is in its life, as the backend is concerned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stage {
+    /// Its user's one session. Whether it is announced depends on the link: see [`Session::opened_on`].
+    Live,
+    /// Over; its `close` waits for its turn to go out.
+    Owed,
+    /// Over; its `close` has been handed to the link.
+    Sent {
+        /// When the `close` left the gateway.
+        left_at: Option<Time>,
+        confirmed: bool,
+    },
+    /// Over, and nothing is owed.
+    Settled,
+}
+
+/// Where a session is in its life, as its client is concerned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Client {
+    /// Connected.
+    Open,
+    /// Connected and, since the gateway drains, to be closed as soon as its `close` is settled.
+    Leaving,
+    /// Told to close; its leaving has not been reported yet.
+    Closing,
+    /// Gone.
+    Gone,
+}
+
+/// Messages that wait to go to the backend, in the order in which they go.
+#[derive(Clone, Debug)]
+pub(super) struct Held<P> {
+    /// Had gone to a link that broke before it confirmed them, with their sizes as events.
+    pub again: VecDeque<(P, usize)>,
+    pub parked: VecDeque<P>,
+    pub parked_bytes: usize,
+}
+
+impl<P> Session<P> {
+    pub(super) fn new(identity: Identity, user: UserIndex, expires: Option<Time>) -> Self {
+        Session {
+            identity,
+            user,
+            expires,
+            stage: Stage::Live,
+            client: Client::Open,
+            opened_on: None,
+            opened_at: Time(0),
+            reopened: false,
+            passed_on: None,
+            stopped: false,
+            queued: 0,
+            held: None,
+            links: [Neighbours::ALONE; 2],
+        }
+    }
+
+    pub(super) fn held_mut(&mut self) -> &mut Held<P> {
+        self.held.get_or_insert_with(|| {
+            Box::new(Held { again: VecDeque::new(), parked: VecDeque::new(), parked_bytes: 0 })
+        })
+    }
+
+    pub(super) fn parked_bytes(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| held.parked_bytes)
+    }
+
+    /// Nothing is owed to the backend any more.
+    pub(super) fn is_settled(&self) -> bool {
+        self.stage == Stage::Settled
+    }
+}
+
+/// All sessions, by slot.
+#[derive(Clone, Debug)]
+pub(super) struct Slots<P> {
+    slots: Vec<Slot<P>>,
+    /// Slots to use again, the last freed first.
+    free: Vec<u32>,
+}
+
+#[derive(Clone, Debug)]
+struct Slot<P> {
+    generation: u32,
+    session: Option<Session<P>>,
+}
+
+impl<P> Slots<P> {
+    pub(super) const fn new() -> Self {
+        Slots { slots: Vec::new(), free: Vec::new() }
+    }
+
+    /// How many are taken.
+    pub(super) fn taken(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// The caller has made sure that `taken` is below the limit on sessions, which is a `u32`.
+    pub(super) fn insert(&mut self, session: Session<P>) -> SessionId {
+        if let Some(slot) = self.free.pop() {
+            let place = &mut self.slots[slot as usize];
+            place.session = Some(session);
+            return SessionId { slot, generation: place.generation };
+        }
+        let slot = self.slots.len() as u32;
+        self.slots.push(Slot { generation: 0, session: Some(session) });
+        SessionId { slot, generation: 0 }
+    }
+
+    pub(super) fn remove(&mut self, slot: u32) -> Option<Session<P>> {
+        let place = &mut self.slots[slot as usize];
+        let session = place.session.take()?;
+        place.generation = place.generation.wrapping_add(1);
+        self.free.push(slot);
+        Some(session)
+    }
+
+    pub(super) fn id(&self, slot: u32) -> SessionId {
+        SessionId { slot, generation: self.slots[slot as usize].generation }
+    }
+
+    /// The session that `id` means; `None` where it is no more, or never was.
+    pub(super) fn get(&self, id: SessionId) -> Option<&Session<P>> {
+        let place = self.slots.get(id.slot as usize)?;
+        if place.generation == id.generation { place.session.as_ref() } else { None }
+    }
+
+    /// The taken slots with their sessions, by slot.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (SessionId, &Session<P>)> {
+        self.slots.iter().enumerate().filter_map(|(slot, place)| {
+            let id = SessionId { slot: slot as u32, generation: place.generation };
+            place.session.as_ref().map(|session| (id, session))
+        })
+    }
+}
+
+/// Slots held by the machine's own lists and indices are taken: they are removed from all of them first.
+impl<P> Index<u32> for Slots<P> {
+    type Output = Session<P>;
+
+    fn index(&self, slot: u32) -> &Session<P> {
+        self.slots[slot as usize].session.as_ref().expect("a slot in a list or an index is taken")
+    }
+}
+
+impl<P> IndexMut<u32> for Slots<P> {
+    fn index_mut(&mut self, slot: u32) -> &mut Session<P> {
+        self.slots[slot as usize].session.as_mut().expect("a slot in a list or an index is taken")
+    }
+}
+
+/// A doubly linked list through the sessions, so that one can be taken out of its middle.
+#[derive(Clone, Debug)]
+pub(super) struct List {
+    order: Order,
+    head: Option<u32>,
+    tail: Option<u32>,
+    len: usize,
+}
+
+/// The orders in which sessions are walked.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Order {
+    /// All live sessions, by age.
+    Age = 0,
+    /// Sessions whose messages wait for the link alone, by when they began to.
+    Backlog = 1,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Neighbours {
+    listed: bool,
+    before: Option<u32>,
+    after: Option<u32>,
+}
+
+impl Neighbours {
+    const ALONE: Self = Neighbours { listed: false, before: None, after: None };
+}
+
+impl List {
+    pub(super) const fn new(order: Order) -> Self {
+        List { order, head: None, tail: None, len: 0 }
+    }
+
+    pub(super) const fn head(&self) -> Option<u32> {
+        self.head
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn contains<P>(&self, slots: &Slots<P>, slot: u32) -> bool {
+        slots[slot].links[self.order as usize].listed
+    }
+
+    pub(super) fn after<P>(&self, slots: &Slots<P>, slot: u32) -> Option<u32> {
+        slots[slot].links[self.order as usize].after
+    }
+
+    /// Does nothing where it is listed already.
+    pub(super) fn push_back<P>(&mut self, slots: &mut Slots<P>, slot: u32) {
+        let order = self.order as usize;
+        if slots[slot].links[order].listed {
+            return;
+        }
+        slots[slot].links[order] = Neighbours { listed: true, before: self.tail, after: None };
+        match self.tail {
+            Some(tail) => slots[tail].links[order].after = Some(slot),
+            None => self.head = Some(slot),
+        }
+        self.tail = Some(slot);
+        self.len += 1;
+    }
+
+    /// Does nothing where it is listed already.
+    pub(super) fn push_front<P>(&mut self, slots: &mut Slots<P>, slot: u32) {
+        let order = self.order as usize;
+        if slots[slot].links[order].listed {
+            return;
+        }
+        slots[slot].links[order] = Neighbours { listed: true, before: None, after: self.head };
+        match self.head {
+            Some(head) => slots[head].links[order].before = Some(slot),
+            None => self.tail = Some(slot),
+        }
+        self.head = Some(slot);
+        self.len += 1;
+    }
+
+    /// Does nothing where it is not listed.
+    pub(super) fn remove<P>(&mut self, slots: &mut Slots<P>, slot: u32) {
+        let order = self.order as usize;
+        let Neighbours { listed, before, after } = slots[slot].links[order];
+        if !listed {
+            return;
+        }
+        match before {
+            Some(before) => slots[before].links[order].after = after,
+            None => self.head = after,
+        }
+        match after {
+            Some(after) => slots[after].links[order].before = before,
+            None => self.tail = before,
+        }
+        slots[slot].links[order] = Neighbours::ALONE;
+        self.len -= 1;
+    }
+
+    pub(super) fn iter<'a, P>(&self, slots: &'a Slots<P>) -> impl Iterator<Item = u32> + 'a {
+        let order = self.order as usize;
+        core::iter::successors(self.head, move |&slot| slots[slot].links[order].after)
+    }
+}

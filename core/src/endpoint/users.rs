@@ -1,0 +1,123 @@
+//! Users: who has a session, and whose last `close` is so recent that it still counts.
+
+use alloc::{boxed::Box, vec::Vec};
+use core::hash::Hasher;
+
+use hashbrown::HashTable;
+use siphasher::sip::SipHasher13;
+
+use crate::Time;
+
+/// Place of a user in [`Users`], for as long as it is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct UserIndex(u32);
+
+#[derive(Clone, Debug)]
+pub(super) struct User {
+    name: Box<str>,
+    /// The slot of its live session.
+    pub live: Option<u32>,
+    /// Its sessions that still have a slot.
+    pub sessions: u32,
+    /// `close`s of its sessions that have not left the gateway yet.
+    pub closes_due: u32,
+    /// When the last `close` of one of its sessions left the gateway.
+    pub closed_at: Option<Time>,
+    /// It stands in the queue of users to forget.
+    pub to_forget: bool,
+}
+
+/// The users by name. Names come out of tokens, and who issues tokens may let people choose theirs: so the hash
+/// is keyed. Its order is never seen.
+#[derive(Clone, Debug)]
+pub(super) struct Users {
+    key: u64,
+    index: HashTable<u32>,
+    users: Vec<Option<User>>,
+    free: Vec<u32>,
+}
+
+impl Users {
+    pub(super) const fn new(key: u64) -> Self {
+        Users { key, index: HashTable::new(), users: Vec::new(), free: Vec::new() }
+    }
+
+    /// How many are known.
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<UserIndex> {
+        let users = &self.users;
+        let found = self.index.find(hash(self.key, name), |&at| is_named(users, at, name))?;
+        Some(UserIndex(*found))
+    }
+
+    /// The user of this name, made known if it was not.
+    pub(super) fn find_or_add(&mut self, name: &str) -> UserIndex {
+        if let Some(found) = self.find(name) {
+            return found;
+        }
+        let user = User {
+            name: name.into(),
+            live: None,
+            sessions: 0,
+            closes_due: 0,
+            closed_at: None,
+            to_forget: false,
+        };
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.users[at as usize] = Some(user);
+                at
+            }
+            None => {
+                self.users.push(Some(user));
+                (self.users.len() - 1) as u32
+            }
+        };
+        let (key, users) = (self.key, &self.users);
+        self.index.insert_unique(hash(key, name), at, |&other| hash(key, name_at(users, other)));
+        UserIndex(at)
+    }
+
+    pub(super) fn forget(&mut self, UserIndex(at): UserIndex) {
+        let Some(user) = self.users[at as usize].take() else { return };
+        if let Ok(entry) = self.index.find_entry(hash(self.key, &user.name), |&other| other == at) {
+            entry.remove();
+        }
+        self.free.push(at);
+    }
+
+    /// Whether there still is a user at this place.
+    pub(super) fn is_known(&self, UserIndex(at): UserIndex) -> bool {
+        self.users[at as usize].is_some()
+    }
+
+    pub(super) fn get(&self, UserIndex(at): UserIndex) -> &User {
+        self.users[at as usize].as_ref().expect("a user with a session or in the queue to forget is known")
+    }
+
+    pub(super) fn get_mut(&mut self, UserIndex(at): UserIndex) -> &mut User {
+        self.users[at as usize].as_mut().expect("a user with a session or in the queue to forget is known")
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (UserIndex, &User)> {
+        let known = self.users.iter().enumerate();
+        known.filter_map(|(at, user)| user.as_ref().map(|user| (UserIndex(at as u32), user)))
+    }
+}
+
+fn is_named(users: &[Option<User>], at: u32, name: &str) -> bool {
+    name_at(users, at) == name
+}
+
+fn name_at(users: &[Option<User>], at: u32) -> &str {
+    users[at as usize].as_ref().map_or("", |user| &user.name)
+}
+
+fn hash(key: u64, name: &str) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(key, !key);
+    hasher.write(name.as_bytes());
+    hasher.finish()
+}
