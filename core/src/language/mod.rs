@@ -1,8 +1,17 @@
 //! The language between gateway and backend (language.md): events are written, actions are read.
 
-use alloc::{borrow::Cow, string::String};
+mod action;
+mod event;
+mod json;
+mod string;
+
+use alloc::borrow::Cow;
 
 use crate::CloseCode;
+
+pub use action::decode;
+pub(crate) use event::write_identity;
+pub use event::{accept_binary, encode_close, encode_message, encode_open};
 
 /// What a message carries, in either direction.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -79,12 +88,4 @@ pub enum Field {
     Status,
     /// `reason`
     Reason,
-}
-
-/// Writes the constant part of a session's events.
-pub(crate) fn write_identity<'a>(
-    _user: &str,
-    _params: impl IntoIterator<Item = (&'a str, &'a str)>,
-    _out: &mut String,
-) {
 }
