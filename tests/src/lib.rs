@@ -1,1 +1,9 @@
-//! What the tests of Trunkline share.
+//! What the tests of Trunkline share: the laws as a monitor, a reference, scenarios, and what drives a machine
+//! through them.
+
+pub mod drive;
+pub mod history;
+pub mod laws;
+pub mod reference;
+pub mod said;
+pub mod scenario;
