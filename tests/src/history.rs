@@ -95,6 +95,8 @@ pub enum Close {
         /// When that byte left.
         left: Option<Time>,
     },
+    /// It was not confirmed in the time that a drain leaves for that, and is not said again.
+    GivenUp,
     /// The backend has it.
     Confirmed {
         /// When its last byte left.
@@ -316,7 +318,7 @@ impl History {
             self.sessions.iter().filter(|other| other.who.user() == session.who.user()).filter_map(|other| {
                 match other.close {
                     Close::Said { left, .. } | Close::Confirmed { left } => Some(left),
-                    Close::NotDue | Close::Owed => None,
+                    Close::NotDue | Close::Owed | Close::GivenUp => None,
                 }
             });
         if gap == Millis(0) {
@@ -345,7 +347,7 @@ impl History {
         let given_up = self.given_up_at(session).is_some_and(|at| at.to <= self.now);
         session.client != Client::Left
             || match session.close {
-                Close::NotDue => false,
+                Close::NotDue | Close::GivenUp => false,
                 Close::Owed => !given_up,
                 Close::Said { left, .. } => !given_up || gap_left(left),
                 Close::Confirmed { left } => gap_left(left),
@@ -369,6 +371,7 @@ impl History {
     pub fn input(&mut self, now: Time, input: &Given, due: Option<Time>) {
         self.now = self.now.max(now);
         self.due = due;
+        self.give_up();
         match *input {
             Input::Message { session, payload } => {
                 if let Some(session) = self.find(session).filter(|session| session.is_live()) {
@@ -413,7 +416,18 @@ impl History {
             }
             _ => {}
         }
+        self.give_up();
         self.settle();
+    }
+
+    fn give_up(&mut self) {
+        let over = |session: &Session| self.given_up_at(session).is_some_and(|at| at.to <= self.now);
+        let over: Vec<bool> = self.sessions.iter().map(over).collect();
+        for (session, _) in self.sessions.iter_mut().zip(over).filter(|(_, over)| *over) {
+            if session.close == Close::Owed {
+                session.close = Close::GivenUp;
+            }
+        }
     }
 
     fn find(&mut self, id: SessionId) -> Option<&mut Session> {
@@ -537,7 +551,10 @@ impl History {
                 self.link.pinged.extend(unpinged);
                 self.link.fill(&self.settings);
             }
-            Said::Abort(_) => self.link_breaks(when),
+            Said::Abort(_) => {
+                self.link_breaks(when);
+                self.give_up();
+            }
             Said::CloseLink(_) => {
                 self.link_breaks(when);
                 self.link.state = LinkState::Closing;
@@ -625,10 +642,15 @@ impl History {
 
     /// After the step: forgets what can no longer be heard of.
     pub fn forget(&mut self) {
+        // A `close` that was given up may still be confirmed, and a settling link waits for that.
+        let under_way = |id: SessionId| {
+            let mut events = self.link.unpinged.iter().chain(&self.link.pinged);
+            events.any(|event| event.session == id)
+        };
         let over = |session: &Session| {
             !session.is_live()
                 && session.line.is_empty()
-                && session.sent.is_empty()
+                && !under_way(session.id)
                 && !self.holds_slot(session)
         };
         let keep: Vec<Session> = self.sessions.iter().filter(|session| !over(session)).cloned().collect();

@@ -334,7 +334,7 @@ fn may_stop(seen: &History, id: SessionId) -> Verdict {
     if matches!(session.ended, Some((_, EndCause::Drained))) {
         return Ok(());
     }
-    must!(!session.line.is_empty(), "{id:?} is stopped, and has nothing parked");
+    must!(session.line.len() + session.kept.len() > 0, "{id:?} is stopped, and has nothing parked");
     let full = session.is_open_on(&seen.link) && seen.link.full;
     let bound = session.parked() >= seen.settings.parked_bytes_max;
     let why = full || bound || redelivery_waits(seen);
@@ -486,7 +486,8 @@ fn ends_in_time(seen: &History) -> Verdict {
     let gap_over = |left| left + seen.settings.reopen_gap <= seen.now;
     let finished = |session: &Session| match session.close {
         Close::NotDue => true,
-        Close::Owed => given_up(session),
+        Close::Owed => false,
+        Close::GivenUp => seen.left_at.get(session.who.user()).is_none_or(|left| gap_over(*left)),
         Close::Said { left, .. } => given_up(session) && left.is_none_or(gap_over),
         Close::Confirmed { left } => left.is_none_or(gap_over),
     };

@@ -179,7 +179,8 @@ impl World {
         loop {
             let choice = bytes.byte()?;
             let (at, late) = self.time(choice >> 5, bytes, deadline);
-            if let Some(input) = self.input(choice & 31, bytes) {
+            // What is not possible now leaves room for what everything waits for.
+            if let Some(input) = self.input(choice & 31, bytes).or_else(|| self.link_up()) {
                 self.now = at;
                 return Some(Move { at, late, input });
             }
@@ -194,7 +195,7 @@ impl World {
             5 => (self.now + Millis(3), false),
             6 => (next.min(self.now + Millis(100)), false),
             _ => match bytes.byte().unwrap_or(0) {
-                large @ 0..=63 => (self.now + Millis(large as u64), false),
+                large @ 0..=23 => (self.now + Millis(large as u64), false),
                 late @ 64..=127 => (next.min(self.now + Millis(100)) + Millis(late as u64 & 7), true),
                 late @ 128..=143 => (self.now + Millis(late as u64 & 63), true),
                 _ => (next.min(self.now + Millis(100)), false),
@@ -219,14 +220,17 @@ impl World {
                 peer.queued -= bytes;
                 Some(Input::ClientSent { session: peer.id, bytes })
             }
-            12 | 13 => self.link_up().or_else(|| self.link_sent(usize::MAX)),
+            12 | 13 => self.link_up().or_else(|| {
+                self.library();
+                self.deliver()
+            }),
             14 => match bytes.byte()? {
-                0..=99 => self.link_down(),
+                0..=70 => self.link_down(),
                 _ => self.link_up(),
             },
             15 => self.link_sent(bytes.byte()? % 40),
             16 | 17 => self.link_sent(usize::MAX),
-            18 | 19 => self.link_up().or_else(|| {
+            18 | 19 => self.link_up().or_else(|| self.link_sent(usize::MAX)).or_else(|| {
                 self.library();
                 self.deliver()
             }),
@@ -266,7 +270,7 @@ impl World {
                 let forward = bytes.byte()? as i64 - 128;
                 (forward & 3 == 0).then_some(Input::WallClockStepped { forward: forward / 4 })
             }
-            28 => (bytes.byte()? < 60).then_some(Input::Drain),
+            28 => (bytes.byte()? < 20).then_some(Input::Drain),
             29 => Some(self.hostile(bytes.byte()?)),
             30 => {
                 // A Pong is lost, or all that is under way arrives at once.
@@ -385,7 +389,7 @@ impl World {
                     What::Message(_) => {}
                 }
             }
-            if what == What::Close {
+            if what == What::Close && !self.is_coming(&user) {
                 self.excused.remove(&user);
             }
         }
@@ -428,15 +432,20 @@ impl World {
         }
         let (mut crossed, mut known) = (false, true);
         if let Ok(Action::Close { user: Some(user), .. }) = &action {
-            let about = |frame: &Frame| matches!(frame, Frame::Event(_, who) if who.user() == user.as_ref());
-            crossed = self.queue.iter().any(|(frame, _)| about(frame))
-                || self.wire.iter().any(about)
-                || self.application.iter().any(|(_, who, _)| who.user() == user.as_ref());
+            crossed = self.is_coming(user);
             known = self.kept.remove(user.as_ref()).is_some();
             self.lost.remove(user.as_ref());
         }
         self.back.push_back(Back::Action { action, crossed, known });
         None
+    }
+
+    /// Whether anything about that user is on its way to the backend's application.
+    fn is_coming(&self, user: &str) -> bool {
+        let about = |frame: &Frame| matches!(frame, Frame::Event(_, who) if who.user() == user);
+        self.queue.iter().any(|(frame, _)| about(frame))
+            || self.wire.iter().any(about)
+            || self.application.iter().any(|(_, who, _)| who.user() == user)
     }
 
     /// Inputs that must change nothing.

@@ -176,7 +176,14 @@ impl Laws {
         if let Some(harmless) = &step.harmless {
             nothing_changed(harmless, said).map_err(broken(harmless.law))?;
         }
-        for one in said {
+        // With the link's end comes the count of what it did not confirm: it may be said before or after.
+        let ends = said.iter().any(|one| matches!(one, Said::CloseLink(_)));
+        let counts = |one: &&Said| {
+            let cause = DropCause::Unconfirmed;
+            let lost = matches!(one, Said::MessagesDropped { cause: lost, .. } if *lost == cause);
+            ends && (lost || matches!(one, Said::Unconfirmed { .. }))
+        };
+        for one in said.iter().filter(|one| !counts(one)).chain(said.iter().filter(counts)) {
             for (law, judge) in EACH {
                 judge(history, &step, one).map_err(broken(*law))?;
             }
