@@ -1,5 +1,6 @@
 //! What a configuration becomes, and what is said of one that is wrong.
 
+mod documentation;
 mod problems;
 mod values;
 
