@@ -2,6 +2,7 @@
 
 mod documentation;
 mod problems;
+mod robustness;
 mod values;
 
 use std::path::Path;
