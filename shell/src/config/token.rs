@@ -68,6 +68,7 @@ pub(super) fn read(s: &Section<'_>) -> Option<TokenSettings> {
     let user_claim = s.get("user_claim", Text { bytes_max: 128 }, "sub".to_owned());
     let user_bytes_max = s.get("user_bytes_max", size(1, 4096), 256);
     let sources = s.get("sources", list(SOURCE), vec![Source::Header]);
+    check_there(s, &given);
     let algorithms = algorithms?;
     check_fit(s, &algorithms, &given);
     warn(s, &algorithms, &given);
@@ -155,6 +156,14 @@ fn show(file: &std::path::Path) -> String {
     quote(&file.to_string_lossy())
 }
 
+/// Without a key, nobody could come in.
+fn check_there(s: &Section<'_>, given: &[Given]) {
+    if given.is_empty() && !s.partial && !KEYS.iter().any(|key| s.is_unsound(key)) {
+        let text = format!("has no key; write one of {}, or set {}", KEYS.join(", "), s.variable("secret"));
+        s.reader.problem(&s.here(), text);
+    }
+}
+
 /// Each algorithm needs a key, and each key an algorithm: what fits nothing is a mistake that would be found by
 /// those who are turned away.
 fn check_fit(s: &Section<'_>, algorithms: &[Algorithm], given: &[Given]) {
@@ -172,12 +181,8 @@ fn check_fit(s: &Section<'_>, algorithms: &[Algorithm], given: &[Given]) {
             s.reader.problem(&given.place, text);
         }
     }
-    if KEYS.iter().any(|key| s.is_unsound(key)) {
-        return;
-    }
-    if given.is_empty() {
-        let text = format!("has no key; write one of {}, or set {}", KEYS.join(", "), s.variable("secret"));
-        s.reader.problem(&s.here(), text);
+    // A key that is wrong in itself might have been the one that fits.
+    if given.is_empty() || KEYS.iter().any(|key| s.is_unsound(key)) {
         return;
     }
     for algorithm in algorithms.iter().filter(|one| !given.iter().any(|given| given.fits.fits(**one))) {

@@ -238,11 +238,11 @@ fn backends_that_are_none() {
 fn algorithms_and_keys_that_do_not_fit() {
     let at = "line 5: endpoints.lobby.token.algorithms:";
     says_of_token(
-        "algorithms = [\"None\"]",
+        "algorithms = [\"None\"]\nsecret = \"hush\"",
         &format!("{at} \"None\" would accept tokens that nobody signed; write what your issuer signs with"),
     );
     says_of_token(
-        "algorithms = [\"HS1\"]",
+        "algorithms = [\"HS1\"]\nsecret = \"hush\"",
         &format!(
             "{at} \"HS1\" is not an algorithm that is known; write one of \"HS256\", \"HS384\", \"HS512\", \"RS256\", \"RS384\", \"RS512\", \"PS256\", \"PS384\", \"PS512\", \"ES256\", \"ES384\", \"EdDSA\""
         ),
@@ -266,6 +266,15 @@ fn algorithms_and_keys_that_do_not_fit() {
         "line 6: endpoints.lobby.token.public_key_file: \"src/config/tests/files/rsa.pem\" fits none of the algorithms (ES256); take out one or the other\n\
          line 7: endpoints.lobby.token.jwks_file: \"src/config/tests/files/keys.json\" fits none of the algorithms (ES256); take out one or the other\n\
          line 8: endpoints.lobby.token.secret: fits none of the algorithms (ES256); take out one or the other",
+    );
+}
+
+#[test]
+fn a_token_table_without_anything_lacks_both() {
+    says_of_token(
+        "",
+        "line 4: endpoints.lobby.token: has no key; write one of secret, secret_base64, secret_file, public_key_file, jwks_file, or set TRUNKLINE_ENDPOINTS_LOBBY_TOKEN_SECRET\n\
+         line 4: endpoints.lobby.token.algorithms: is missing; write algorithms = [\"HS256\"]",
     );
 }
 
