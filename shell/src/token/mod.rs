@@ -1,20 +1,25 @@
 //! Tokens become claims here, and nowhere else.
 //!
-//! A [`Verifier`] says what a token proves. It does no I/O, reads no clock, and keeps or shows no token's text.
+//! [`find`] says where a handshake carries its token, a [`Verifier`] says what the token proves. Neither does
+//! I/O or reads a clock, and neither keeps or shows a token's text.
 
 mod claims;
 mod compact;
 mod fault;
+mod find;
 mod jwk;
 mod keys;
 mod pem;
 mod problem;
 mod public;
 mod settings;
+mod text;
 mod verifier;
 
 pub use fault::TokenFault;
+pub use find::{Found, find};
 pub use jsonwebtoken::Algorithm;
 pub use problem::{KeyFault, KeyOrigin, KeyProblem};
 pub use settings::{KeySource, Source, TokenSettings};
+pub use text::Token;
 pub use verifier::{Claims, TOKEN_BYTES_MAX, Verifier};

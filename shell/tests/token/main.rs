@@ -5,4 +5,5 @@ mod faults;
 mod identity;
 mod keys;
 mod problems;
+mod sources;
 mod validity;
