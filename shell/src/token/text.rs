@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, ops::Deref};
 
-/// A token as a client sent it, not verified, and not printable: it has
+/// A token as a client sent it, or as [`make`](super::make) made it. Not verified, and not printable: it has
 /// neither `Debug` nor `Display`, so that no log, error or assertion can show it by accident.
 ///
 /// It dereferences to its text for [`Verifier::verify`](super::Verifier::verify); whoever wants to print it

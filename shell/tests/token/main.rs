@@ -4,6 +4,7 @@ mod algorithms;
 mod faults;
 mod identity;
 mod keys;
+mod making;
 mod problems;
 mod sources;
 mod validity;
