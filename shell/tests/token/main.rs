@@ -6,5 +6,7 @@ mod identity;
 mod keys;
 mod making;
 mod problems;
+mod random;
+mod secrecy;
 mod sources;
 mod validity;
