@@ -1,6 +1,9 @@
 //! What can happen to an endpoint.
 
-use crate::{Identity, Time, language::{Action, BadAction}};
+use crate::{
+    Identity, Time,
+    language::{Action, BadAction},
+};
 
 /// A session: one accepted client on one endpoint. Minted by the machine only.
 ///

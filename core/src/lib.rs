@@ -42,6 +42,7 @@ pub use identity::Identity;
 pub use input::{Input, LeaveCause, LinkId, Payload, SessionId};
 pub use output::{ActionFault, DropCause, EndCause, Event, Fact, LinkPhase, Output, Queued, Refusal, Sink};
 pub use settings::{
-    Binary, DrainSettings, Duplicates, Expiry, LinkSettings, OutagePolicy, OutageSettings, Redeliver, Settings,
+    Binary, DrainSettings, Duplicates, Expiry, LinkSettings, OutagePolicy, OutageSettings, Redeliver,
+    Settings,
 };
 pub use time::{Millis, Time};
