@@ -1,6 +1,8 @@
 //! The gateway as a whole: what is started, in which order, and how it stops.
 
-use std::{cell::Cell, fmt, io, net::SocketAddr, rc::Rc, sync::Arc, thread::available_parallelism, time::Duration};
+use std::{
+    cell::Cell, fmt, io, net::SocketAddr, rc::Rc, sync::Arc, thread::available_parallelism, time::Duration,
+};
 
 use tokio::{
     net::TcpListener,
@@ -28,7 +30,6 @@ const DRAIN_SLACK: Duration = Duration::from_secs(15);
 
 /// A gateway that is ready to run: everything that could be wrong with its configuration has been looked at, and
 /// nothing listens yet.
-#[derive(Debug)]
 pub struct Gateway {
     config: Config,
     routes: Routes,
@@ -79,9 +80,11 @@ impl Gateway {
         for endpoint in &config.endpoints {
             match Verifier::new(&endpoint.token) {
                 Ok(verifier) => verifiers.push(verifier),
-                Err(faults) => problems.extend(faults.into_iter().map(|problem| {
-                    Problem::Keys { endpoint: endpoint.name.clone(), problem }
-                })),
+                Err(faults) => problems.extend(
+                    faults
+                        .into_iter()
+                        .map(|problem| Problem::Keys { endpoint: endpoint.name.clone(), problem }),
+                ),
             }
         }
         match Routes::new(config.endpoints.iter().map(|endpoint| endpoint.template.clone())) {
@@ -99,11 +102,7 @@ impl Gateway {
     /// # Errors
     ///
     /// An address cannot be listened on, or the system has no threads.
-    pub async fn run(
-        self,
-        ready: impl FnOnce(Listening),
-        stop: impl Future<Output = ()>,
-    ) -> io::Result<()> {
+    pub async fn run(self, ready: impl FnOnce(Listening), stop: impl Future<Output = ()>) -> io::Result<()> {
         check_descriptors(self.config.limits.connections_max);
         let listeners = listen(&self.config)?;
         let drain = self.config.drain.clone();

@@ -14,15 +14,15 @@ use crate::{
 
 /// What an endpoint needs to begin.
 #[derive(Debug)]
-pub struct Start {
+pub(crate) struct Start {
     /// Its configuration.
-    pub config: EndpointConfig,
+    pub(crate) config: EndpointConfig,
     /// What it is told.
-    pub commands: mpsc::Receiver<Command>,
+    pub(crate) commands: mpsc::Receiver<Command>,
     /// What it tells.
-    pub status: watch::Sender<Status>,
+    pub(crate) status: watch::Sender<Status>,
     /// Told when it has drained.
-    pub done: oneshot::Sender<()>,
+    pub(crate) done: oneshot::Sender<()>,
 }
 
 /// Starts a thread that runs these endpoints until all have drained.
@@ -30,15 +30,21 @@ pub struct Start {
 /// # Errors
 ///
 /// The system has no thread, or no descriptors for it.
-pub fn spawn(index: usize, endpoints: Vec<Start>) -> io::Result<()> {
-    let runtime = || Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-    // Whether a runtime can be had is better known here than in the thread.
-    drop(runtime()?);
+pub(crate) fn spawn(index: usize, endpoints: Vec<Start>) -> io::Result<()> {
+    let (began, begun) = std::sync::mpsc::channel();
     thread::Builder::new().name(format!("endpoints-{index}")).spawn(move || {
-        let Ok(runtime) = runtime() else { return };
-        runtime.block_on(run(endpoints));
+        match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+            Ok(runtime) => {
+                // `spawn` waits for it.
+                let _ = began.send(Ok(()));
+                runtime.block_on(run(endpoints));
+            }
+            Err(error) => {
+                let _ = began.send(Err(error));
+            }
+        }
     })?;
-    Ok(())
+    begun.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended before it began")))
 }
 
 async fn run(endpoints: Vec<Start>) {

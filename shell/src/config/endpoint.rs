@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use trunkline_core::{
     Binary, DrainSettings, Duplicates, Expiry, LinkSettings, OutagePolicy, OutageSettings, Redeliver,
     Settings,
+    path::{Routes, Template},
 };
 
 use super::{
-    BackendUrl, Section, Template,
+    BackendUrl, Section,
     gateway::{MINUTE, MS_100},
     kinds::{Choice, Parsed, count, quote, seconds, size, span, span_or_off},
-    path::Routes,
     reader::{Order, Place},
     token,
 };
@@ -281,7 +281,7 @@ fn template(text: &str) -> Result<(String, Template), String> {
     }
     match Template::parse(text) {
         Ok(template) => Ok((text.to_owned(), template)),
-        Err(problem) => Err(format!("{} {problem}", quote(text))),
+        Err(problem) => Err(problem.to_string()),
     }
 }
 

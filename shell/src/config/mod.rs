@@ -11,7 +11,6 @@ mod endpoint;
 mod files;
 mod gateway;
 mod kinds;
-mod path;
 mod problem;
 mod reader;
 mod token;
@@ -27,7 +26,6 @@ use trunkline_core::DrainSettings;
 
 pub use backend::BackendUrl;
 pub use endpoint::{EndpointConfig, Keepalive, LinkConfig};
-pub use path::Template;
 pub use problem::{Problem, Problems};
 pub use reader::Key;
 

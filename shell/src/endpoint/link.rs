@@ -79,7 +79,7 @@ async fn connect(backend: &BackendUrl, key: &str) -> Result<(Stream, Vec<u8>), D
         .map_err(DialFault::Http)?;
     // It ends with the request, or with the upgrade.
     tokio::task::spawn_local(connection.with_upgrades());
-    let request = Request::get(&backend.path)
+    let request = Request::get(&backend.path_and_query)
         .header(HOST, backend.authority())
         .header(UPGRADE, "websocket")
         .header(CONNECTION, "Upgrade")

@@ -72,7 +72,11 @@ impl Status {
 }
 
 /// Runs an endpoint on this thread until it has drained.
-pub async fn run(config: Rc<EndpointConfig>, commands: mpsc::Receiver<Command>, status: watch::Sender<Status>) {
+pub async fn run(
+    config: Rc<EndpointConfig>,
+    commands: mpsc::Receiver<Command>,
+    status: watch::Sender<Status>,
+) {
     let hub = Rc::new(Hub::new(config));
     driver::drive(hub, commands, status).await;
 }

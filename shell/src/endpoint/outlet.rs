@@ -12,7 +12,13 @@ use trunkline_core::{
     language::{self, Data},
 };
 
-use super::{Patience, client::Client, payload::Payload, queue::Queue, refusals::{self, Refusals}};
+use super::{
+    Patience,
+    client::Client,
+    payload::Payload,
+    queue::Queue,
+    refusals::{self, Refusals},
+};
 use crate::{
     config::EndpointConfig,
     random::Random,
@@ -281,7 +287,9 @@ impl Outlet {
             Fact::Unconfirmed { messages } => {
                 tracing::warn!(target: "link", endpoint, messages, "messages unconfirmed when the link broke");
             }
-            Fact::PongTimeout => tracing::warn!(target: "link", endpoint, "no pong: the link counts as broken"),
+            Fact::PongTimeout => {
+                tracing::warn!(target: "link", endpoint, "no pong: the link counts as broken")
+            }
             Fact::LinkFull => tracing::debug!(target: "link", endpoint, "link full: senders wait"),
             Fact::LinkDrained => tracing::debug!(target: "link", endpoint, "link takes events again"),
             Fact::OutageSpread { sessions } => {
@@ -303,7 +311,8 @@ impl Sink<Payload> for Outlet {
                 });
             }
             Output::Ping { counter, .. } => {
-                return self.queue_for_link(Opcode::Ping, 8, |out| out.extend_from_slice(&counter.to_be_bytes()));
+                return self
+                    .queue_for_link(Opcode::Ping, 8, |out| out.extend_from_slice(&counter.to_be_bytes()));
             }
             Output::Admit { session } => self.admit(session),
             Output::Refuse { reason } => self.answer = Some(Err(reason)),
@@ -337,4 +346,3 @@ impl Sink<Payload> for Outlet {
         0
     }
 }
-

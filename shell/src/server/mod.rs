@@ -33,7 +33,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const HANDSHAKES_MAX: usize = 1024;
 
 /// What the front knows of an endpoint.
-#[derive(Debug)]
 pub(crate) struct Gate {
     pub config: EndpointConfig,
     pub verifier: Verifier,
@@ -42,7 +41,6 @@ pub(crate) struct Gate {
 }
 
 /// What all connections share.
-#[derive(Debug)]
 pub(crate) struct Front {
     pub limits: Limits,
     pub routes: Routes,

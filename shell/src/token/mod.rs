@@ -5,7 +5,6 @@
 
 mod claims;
 mod compact;
-mod fault;
 mod find;
 mod jwk;
 mod keys;
@@ -17,11 +16,11 @@ mod settings;
 mod text;
 mod verifier;
 
-pub use fault::TokenFault;
 pub use find::{Found, find};
 pub use jsonwebtoken::Algorithm;
 pub use make::{MakeFault, NewToken, make};
 pub use problem::{KeyFault, KeyOrigin, KeyProblem};
 pub use settings::{KeySource, Source, TokenSettings};
 pub use text::Token;
+pub use trunkline_core::handshake::TokenFault;
 pub use verifier::{Claims, TOKEN_BYTES_MAX, Verifier};

@@ -109,7 +109,10 @@ impl Decoder {
     /// # Errors
     ///
     /// The peer broke the protocol, as soon as its bytes show it.
-    pub fn decode<'a>(&'a mut self, buffer: &'a mut [u8]) -> Result<Option<(usize, Option<Item<'a>>)>, Fault> {
+    pub fn decode<'a>(
+        &'a mut self,
+        buffer: &'a mut [u8],
+    ) -> Result<Option<(usize, Option<Item<'a>>)>, Fault> {
         let Some(frame) = self.frame(buffer)? else { return Ok(None) };
         let len = frame.len();
         let item = self.take(frame, &mut buffer[..len])?;
@@ -269,18 +272,18 @@ mod tests {
     #[test]
     fn every_fault_has_its_code() {
         let cases: [(&[u8], u16); 14] = [
-            (&[0xc1, 0x80], 1002),                         // a reserved bit
-            (&[0x83, 0x80], 1002),                         // a reserved opcode
-            (&[0x81, 0x01, b'a'], 1002),                   // not masked
-            (&[0x09, 0x80], 1002),                         // a fragmented Ping
-            (&[0x89, 0xfe, 0, 126], 1002),                 // a long Ping
-            (&[0x80, 0x80], 1002),                         // nothing to continue
-            (&[0x81, 0xfe, 0x00, 0x80], 1009),             // larger than the limit
+            (&[0xc1, 0x80], 1002),             // a reserved bit
+            (&[0x83, 0x80], 1002),             // a reserved opcode
+            (&[0x81, 0x01, b'a'], 1002),       // not masked
+            (&[0x09, 0x80], 1002),             // a fragmented Ping
+            (&[0x89, 0xfe, 0, 126], 1002),     // a long Ping
+            (&[0x80, 0x80], 1002),             // nothing to continue
+            (&[0x81, 0xfe, 0x00, 0x80], 1009), // larger than the limit
             (&[0x81, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0], 1009),
-            (&[0x88, 0x81, 0, 0, 0, 0, 3], 1002),          // a close frame of one byte
-            (&[0x88, 0x82, 0, 0, 0, 0, 3, 231], 1002),     // 999
-            (&[0x88, 0x82, 0, 0, 0, 0, 3, 237], 1002),     // 1005
-            (&[0x88, 0x82, 0, 0, 0, 0, 3, 247], 1002),     // 1015
+            (&[0x88, 0x81, 0, 0, 0, 0, 3], 1002), // a close frame of one byte
+            (&[0x88, 0x82, 0, 0, 0, 0, 3, 231], 1002), // 999
+            (&[0x88, 0x82, 0, 0, 0, 0, 3, 237], 1002), // 1005
+            (&[0x88, 0x82, 0, 0, 0, 0, 3, 247], 1002), // 1015
             (&[0x88, 0x83, 0, 0, 0, 0, 3, 232, 0xff], 1007),
             (&[0x81, 0x81, 0, 0, 0, 0, 0xff], 1007),
         ];
