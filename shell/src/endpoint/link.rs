@@ -156,12 +156,12 @@ impl Connection {
             match self.decoder.frame(&self.buffer[start..end]).map_err(Break::Misbehaved)? {
                 None => return Ok(None),
                 Some(frame) => {
-                    self.filled.start += frame.len();
+                    self.filled.start += frame.size();
                     if frame.completes() {
-                        let bytes = &mut self.buffer[start..start + frame.len()];
+                        let bytes = &mut self.buffer[start..start + frame.size()];
                         return self.decoder.take(frame, bytes).map_err(Break::Misbehaved);
                     }
-                    let bytes = &mut self.buffer[start..start + frame.len()];
+                    let bytes = &mut self.buffer[start..start + frame.size()];
                     self.decoder.take(frame, bytes).map_err(Break::Misbehaved)?;
                 }
             }

@@ -87,7 +87,7 @@ pub struct Frame {
 
 impl Frame {
     /// Its size in bytes, the header's included.
-    pub const fn len(&self) -> usize {
+    pub const fn size(&self) -> usize {
         self.header_len + self.payload_len
     }
 
@@ -114,7 +114,7 @@ impl Decoder {
         buffer: &'a mut [u8],
     ) -> Result<Option<(usize, Option<Item<'a>>)>, Fault> {
         let Some(frame) = self.frame(buffer)? else { return Ok(None) };
-        let len = frame.len();
+        let len = frame.size();
         let item = self.take(frame, &mut buffer[..len])?;
         Ok(Some((len, item)))
     }
@@ -126,7 +126,7 @@ impl Decoder {
     /// As [`Decoder::decode`].
     pub fn frame(&self, buffer: &[u8]) -> Result<Option<Frame>, Fault> {
         let frame = self.header(buffer)?;
-        Ok(frame.filter(|frame| frame.len() <= buffer.len()))
+        Ok(frame.filter(|frame| frame.size() <= buffer.len()))
     }
 
     /// Takes a frame that [`Decoder::frame`] has just found: `bytes` are all of it. It is unmasked there.
