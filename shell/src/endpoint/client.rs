@@ -70,14 +70,14 @@ enum Closing {
 impl Writer {
     /// Queues what goes after the queue: the newest Ping's Pong, then the close frame. Whether there was any.
     fn queue_next(&mut self) -> bool {
-        let (opcode, payload) = match (self.pong.take(), &mut self.close) {
-            (Some(pong), _) => (Opcode::Pong, pong),
-            (None, Closing::Asked(close)) => {
+        let (opcode, payload) = match (&mut self.close, self.pong.take()) {
+            (Closing::Queued, _) | (Closing::No, None) => return false,
+            (_, Some(pong)) => (Opcode::Pong, pong),
+            (Closing::Asked(close), None) => {
                 let close = std::mem::take(close);
                 self.close = Closing::Queued;
                 (Opcode::Close, close)
             }
-            (None, _) => return false,
         };
         frame::write(opcode, &payload, self.queue.bytes_mut());
         true

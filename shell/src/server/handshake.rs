@@ -32,6 +32,7 @@ const RETRY_AFTER_SECONDS: u64 = 5;
 
 /// A client that is to be let in.
 struct Welcome {
+    user: String,
     session: SessionId,
     commands: mpsc::Sender<Command>,
     permit: OwnedSemaphorePermit,
@@ -57,7 +58,8 @@ pub(super) async fn answer(
         Err(answer) => return refuse(answer, Some(gate), peer),
     };
     let response = switch(request.headers(), welcome.subprotocol.clone());
-    tracing::debug!(target: "handshake", endpoint = gate.config.name, %peer, session = ?welcome.session, "admitted");
+    let (endpoint, user, session) = (&gate.config.name, &welcome.user, welcome.session);
+    tracing::debug!(target: "handshake", endpoint, %peer, ?user, ?session, "admitted");
     tokio::task::spawn_local(hand_on(welcome, upgrade));
     response
 }
@@ -95,7 +97,9 @@ async fn decide(
     gate.commands.send(ask).await.map_err(|_| Answer::Draining)?;
     let session = admitted.await.map_err(|_| Answer::Draining)??;
     match permit {
-        Ok(permit) => Ok(Welcome { session, commands: gate.commands.clone(), permit, subprotocol }),
+        Ok(permit) => {
+            Ok(Welcome { user: claims.user, session, commands: gate.commands.clone(), permit, subprotocol })
+        }
         Err(_) => {
             // The driver takes commands for as long as it lives.
             let _ = gate.commands.send(Command::Abandon { session }).await;
