@@ -1,4 +1,19 @@
 //! The gateway around the machine: configuration, handshakes, tokens, sockets, tasks.
+//!
+//! What decides is in `trunkline-core`; this crate brings it what happens and carries out what it says.
+//! `docs/architecture.md` follows a message through both.
 
+pub mod clock;
 pub mod config;
+pub mod connect;
+pub mod demo;
+pub mod endpoint;
+pub mod gateway;
+pub mod log;
+pub mod net;
+pub mod random;
+mod server;
+pub mod sys;
 pub mod token;
+mod worker;
+pub mod ws;

@@ -1,3 +1,109 @@
 //! The `trunkline` command.
+// This is where the program talks to people.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
-fn main() {}
+mod cli;
+
+use std::{env, io, process::ExitCode};
+
+use clap::Parser;
+use tokio::{
+    runtime::{Builder, LocalOptions},
+    signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
+};
+use trunkline::{
+    config::{Config, LogConfig},
+    connect,
+    demo::Demo,
+    gateway::Gateway,
+    log,
+};
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Some(Command::Run { config: Some(file) }) => load(&file).and_then(|gateway| block_on(serve(gateway))),
+        Some(Command::Run { config: None }) | None => block_on(demo()),
+        Some(Command::Check { file }) => load(&file).map(|_| println!("{}: nothing wrong", file.display())),
+        Some(Command::Token(wanted)) => wanted.make().map(|token| println!("{}", &*token)),
+        Some(Command::Connect { url, token }) => block_on(async {
+            connect::run(&url, token.as_deref(), &mut io::stdout()).await.map_err(|fault| fault.to_string())
+        }),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{}", message.trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn block_on(future: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    runtime.map_err(|error| format!("no runtime: {error}"))?.block_on(future)
+}
+
+/// Reads and checks a configuration: all that is wrong with it, or a gateway that is ready to run.
+fn load(file: &std::path::Path) -> Result<(Gateway, LogConfig), String> {
+    let config = Config::load(file, |name| env::var(name).ok()).map_err(|problems| problems.to_string())?;
+    for warning in &config.warnings {
+        eprintln!("{}: warning: {warning}", file.display());
+    }
+    let log = config.log.clone();
+    let gateway = Gateway::new(config).map_err(|problems| {
+        let line = |problem: &_| format!("{}: {problem}\n", file.display());
+        problems.iter().map(line).collect::<String>()
+    })?;
+    Ok((gateway, log))
+}
+
+async fn serve((gateway, log): (Gateway, LogConfig)) -> Result<(), String> {
+    log::start(&log);
+    let stop = stop_signal()?;
+    gateway.run(|_| {}, stop).await.map_err(|error| error.to_string())
+}
+
+async fn demo() -> Result<(), String> {
+    let demo = Demo::prepare().await.map_err(|error| format!("no demo: {error}"))?;
+    let config = demo.config().map_err(|problems| problems.to_string())?;
+    log::start(&config.log);
+    let gateway = Gateway::new(config).map_err(|problems| format!("no demo: {problems:?}"))?;
+    let program = env::args().next().unwrap_or_else(|| "trunkline".to_owned());
+    let (listening, address) = oneshot::channel();
+    tokio::task::spawn_local(async move {
+        if let Ok(Some(address)) = address.await {
+            println!("{}", demo.greeting(address, &program));
+        }
+        demo.serve().await;
+    });
+    let ready = |at: trunkline::gateway::Listening| {
+        // The task above waits for it.
+        let _ = listening.send(at.clients.first().copied());
+    };
+    gateway.run(ready, stop_signal()?).await.map_err(|error| error.to_string())
+}
+
+/// Resolves at the first SIGTERM or SIGINT; the second ends the process at once.
+fn stop_signal() -> Result<impl Future<Output = ()>, String> {
+    let catch = |kind| signal(kind).map_err(|error| format!("signals cannot be caught: {error}"));
+    let (mut term, mut int) = (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?);
+    Ok(async move {
+        either(&mut term, &mut int).await;
+        tokio::task::spawn_local(async move {
+            either(&mut term, &mut int).await;
+            eprintln!("stopped at once");
+            std::process::exit(1);
+        });
+    })
+}
+
+async fn either(one: &mut Signal, other: &mut Signal) {
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = other.recv() => {}
+    }
+}

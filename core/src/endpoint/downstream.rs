@@ -4,6 +4,7 @@
 use super::{
     Endpoint,
     ending::{Farewell, TOO_SLOW},
+    session::Stage,
     tell,
 };
 use crate::{
@@ -49,19 +50,26 @@ impl<P: Payload> Endpoint<P> {
         None
     }
 
+    /// Queues a message for a client. Where a queue is full already, its client is too slow: so a bound is exceeded by
+    /// at most the one message that crossed it, and a message larger than the bound reaches a client that reads.
     fn send<S: Sink<P> + ?Sized>(&mut self, slot: u32, data: &Data<'_>, out: &mut S) {
-        let bytes = out.emit(Output::Message { session: self.sessions.id(slot), data });
-        let session = &mut self.sessions[slot];
-        session.queued = session.queued.saturating_add(bytes);
-        self.client_bytes = self.client_bytes.saturating_add(bytes);
-        if session.queued > self.settings.client_queue_bytes_max {
+        let id = self.sessions.id(slot);
+        if self.sessions[slot].queued >= self.settings.client_queue_bytes_max {
             self.end(slot, EndCause::TooSlow, TOO_SLOW, out);
         }
-        while self.client_bytes > self.settings.client_queue_bytes_total_max
+        while self.client_bytes >= self.settings.client_queue_bytes_total_max
             && let Some(fullest) = self.fullest()
         {
             self.end(fullest, EndCause::TooSlow, TOO_SLOW, out);
         }
+        let session = &mut self.sessions[slot];
+        if session.stage != Stage::Live {
+            let user = Some(session.identity.user());
+            return tell(out, Fact::ActionIgnored { user, fault: ActionFault::NoSession });
+        }
+        let bytes = out.emit(Output::Message { session: id, data });
+        session.queued = session.queued.saturating_add(bytes);
+        self.client_bytes = self.client_bytes.saturating_add(bytes);
     }
 
     /// The live session whose client has the fullest queue; the oldest of several. Walks over all of them: it is

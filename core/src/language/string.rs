@@ -105,14 +105,16 @@ fn unescape(content: &str) -> (String, bool) {
     let mut text = String::with_capacity(content.len());
     let mut lone_surrogates = false;
     let mut rest = content;
-    while let Some((plain, escape)) = rest.split_once('\\') {
+    loop {
+        // In a string's content only a backslash ends a run.
+        let (plain, tail) = rest.split_at(plain_len(rest.as_bytes()));
         text.push_str(plain);
+        let Some(escape) = tail.strip_prefix('\\') else { break };
         let (character, tail) = unescape_one(escape);
         text.push(character.unwrap_or(char::REPLACEMENT_CHARACTER));
         lone_surrogates |= character.is_none();
         rest = tail;
     }
-    text.push_str(rest);
     (text, lone_surrogates)
 }
 

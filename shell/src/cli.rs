@@ -1,0 +1,162 @@
+//! The command line.
+
+use std::{env, path::PathBuf, str::FromStr, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use serde_json::{Map, Value};
+use trunkline::{
+    clock::unix_seconds,
+    config::Config,
+    token::{Algorithm, KeySource, NewToken, Token, make},
+};
+
+/// A WebSocket API gateway: many clients, one link to each backend.
+///
+/// Without a command it runs a demo on loopback.
+#[derive(Parser)]
+#[command(version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run the gateway; without a configuration, the demo.
+    Run {
+        /// The configuration (docs/configuration.md).
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Look at a configuration and say everything that is wrong with it.
+    Check {
+        /// The configuration.
+        file: PathBuf,
+    },
+    /// Make a token for development.
+    Token(Wanted),
+    /// Talk to an endpoint from the terminal.
+    Connect {
+        /// Such as ws://127.0.0.1:8080/lobby/1
+        url: String,
+        /// Sent as Authorization: Bearer.
+        #[arg(long)]
+        token: Option<String>,
+    },
+}
+
+/// A token that is wanted.
+#[derive(Args)]
+pub(crate) struct Wanted {
+    /// Whom it names.
+    #[arg(long)]
+    user: String,
+    /// The configuration whose secret, algorithm, issuer and audience it is to fit.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Which of its endpoints; needed where there are several.
+    #[arg(long, value_name = "NAME", requires = "config")]
+    endpoint: Option<String>,
+    /// The secret, where no configuration is given; else it is taken from TRUNKLINE_TOKEN_SECRET.
+    #[arg(long, conflicts_with = "config")]
+    secret: Option<String>,
+    /// HS256, HS384 or HS512.
+    #[arg(long)]
+    algorithm: Option<String>,
+    /// How long it is valid, such as 1h.
+    #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
+    expires: Duration,
+    /// A further claim, as NAME=JSON.
+    #[arg(long, value_name = "NAME=JSON")]
+    claim: Vec<String>,
+}
+
+/// What a token is to be signed with, and to say besides its user.
+struct Signing {
+    secret: Vec<u8>,
+    algorithm: Algorithm,
+    user_claim: String,
+    issuer: Option<String>,
+    audiences: Vec<String>,
+}
+
+impl Wanted {
+    pub(crate) fn make(self) -> Result<Token<'static>, String> {
+        let mut signing = match &self.config {
+            Some(file) => self.signing_of(file)?,
+            None => Signing {
+                secret: self.own_secret()?,
+                algorithm: Algorithm::HS256,
+                user_claim: "sub".to_owned(),
+                issuer: None,
+                audiences: Vec::new(),
+            },
+        };
+        if let Some(name) = &self.algorithm {
+            signing.algorithm = Algorithm::from_str(name).map_err(|_| {
+                format!("--algorithm {name:?}: there is none of this name; write HS256, HS384 or HS512")
+            })?;
+        }
+        let now = unix_seconds();
+        let new = NewToken {
+            user_claim: signing.user_claim,
+            user: self.user,
+            issued: now,
+            expires: Some(now.saturating_add(self.expires.as_secs())),
+            issuer: signing.issuer,
+            audiences: signing.audiences,
+            extra: self.claim.iter().map(|claim| parse_claim(claim)).collect::<Result<Map<_, _>, _>>()?,
+        };
+        make(&signing.secret, signing.algorithm, &new).map_err(|fault| fault.to_string())
+    }
+
+    fn own_secret(&self) -> Result<Vec<u8>, String> {
+        let secret = self.secret.clone().or_else(|| env::var("TRUNKLINE_TOKEN_SECRET").ok());
+        let secret = secret.ok_or("no secret: give --config FILE, --secret, or TRUNKLINE_TOKEN_SECRET")?;
+        Ok(secret.into_bytes())
+    }
+
+    fn signing_of(&self, file: &std::path::Path) -> Result<Signing, String> {
+        let config =
+            Config::load(file, |name| env::var(name).ok()).map_err(|problems| problems.to_string())?;
+        let names =
+            || config.endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect::<Vec<_>>().join(", ");
+        let endpoint = match (&self.endpoint, config.endpoints.as_slice()) {
+            (None, [only]) => only,
+            (None, _) => return Err(format!("which endpoint? --endpoint takes one of: {}", names())),
+            (Some(name), all) => all.iter().find(|endpoint| endpoint.name == *name).ok_or_else(|| {
+                format!("--endpoint {name:?}: there is none of this name, but: {}", names())
+            })?,
+        };
+        let token = &endpoint.token;
+        let secret = token.keys.iter().find_map(|key| match key {
+            KeySource::Secret(secret) => Some(secret.clone()),
+            _ => None,
+        });
+        let secret_algorithms = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
+        let algorithm = token.algorithms.iter().find(|algorithm| secret_algorithms.contains(algorithm));
+        match (secret, algorithm) {
+            (Some(secret), Some(&algorithm)) => Ok(Signing {
+                secret,
+                algorithm,
+                user_claim: token.user_claim.clone(),
+                issuer: token.issuers.first().cloned(),
+                audiences: token.audiences.first().cloned().into_iter().collect(),
+            }),
+            _ => Err(format!(
+                "endpoints.{}.token has no shared secret: only whoever holds the private key can make tokens for it",
+                endpoint.name
+            )),
+        }
+    }
+}
+
+fn parse_claim(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("--claim {text:?}: write NAME=JSON, such as admin=true"))?;
+    let value = serde_json::from_str(value).map_err(|error| {
+        format!("--claim {name}: not JSON ({error}); text goes in quotes, as in {name}='\"x\"'")
+    })?;
+    Ok((name.to_owned(), value))
+}

@@ -1,0 +1,49 @@
+//! The one module that reads clocks, so that a simulator can take their place.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+use trunkline_core::{Millis, Time};
+
+/// The machine's time: milliseconds since the clock was made, which never go back.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    /// A clock that begins at [`Time`] 0, now.
+    pub fn start() -> Self {
+        Clock { origin: Instant::now() }
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Time {
+        Time(self.origin.elapsed().as_millis() as u64)
+    }
+
+    /// When `time` is, for a timer.
+    pub fn instant(&self, time: Time) -> Instant {
+        self.origin + Duration::from_millis(time.0.min(FOREVER_MS))
+    }
+
+    /// When a point in Unix time, in seconds, is in the machine's time, as the wall clock stands now.
+    pub fn time_of_unix(&self, seconds: u64) -> Time {
+        let ahead = i128::from(seconds) * 1000 - i128::from(unix_millis());
+        let ahead = u64::try_from(ahead.max(0)).unwrap_or(u64::MAX);
+        self.now() + Millis(ahead)
+    }
+}
+
+/// About thirty years, which no timer needs to exceed, and every timer can hold.
+const FOREVER_MS: u64 = 1_000_000_000_000;
+
+/// The wall clock: seconds since the Unix epoch.
+pub fn unix_seconds() -> u64 {
+    unix_millis() / 1000
+}
+
+/// Milliseconds since the Unix epoch.
+pub fn unix_millis() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

@@ -1,0 +1,359 @@
+//! Each kind of problem, with the line that an operator reads.
+
+use std::path::Path;
+
+use super::{super::Config, SECRET, lobby, parse, said_of};
+
+/// Asserts what is said of lines in the table of an endpoint; they begin at line 5.
+#[track_caller]
+fn says(more: &str, expected: &str) {
+    assert_eq!(said_of(&lobby(more)), expected);
+}
+
+/// The same for `[endpoints.lobby.token]`, from line 5 on, with files to be found and no secret but what is written.
+#[track_caller]
+fn says_of_token(more: &str, expected: &str) {
+    let text =
+        format!("[endpoints.lobby]\npath = \"/\"\nbackend = \"ws://h\"\n[endpoints.lobby.token]\n{more}\n");
+    let said = Config::parse(&text, Path::new("src/config/tests/files"), |_| None);
+    assert_eq!(
+        said.map_or_else(|problems| problems.to_string(), |config| config.warnings.join("\n")),
+        expected
+    );
+}
+
+#[test]
+fn a_key_that_is_not_known() {
+    says("reopengap = 5", "line 5: endpoints.lobby.reopengap: is not a key; did you mean reopen_gap?");
+    says("[defaults.lnik]", "line 5: defaults.lnik: is not a key; did you mean link?");
+    let said =
+        "line 5: endpoints.lobby.\"a b\": is not a key; take it out, or look it up in docs/configuration.md";
+    says("\"a b\" = 5", said);
+}
+
+#[test]
+fn a_value_of_another_type() {
+    says(
+        "sessions_max = \"9\"",
+        "line 5: endpoints.lobby.sessions_max: \"9\" is a string; write an integer, such as 10000000",
+    );
+    says(
+        "on_expiry = true",
+        "line 5: endpoints.lobby.on_expiry: true is a boolean; write one of \"close\", \"ignore\"",
+    );
+    says(
+        "close_timeout = []",
+        "line 5: endpoints.lobby.close_timeout: a list stands here; write a duration such as \"5s\"",
+    );
+    says(
+        "link = 5",
+        "line 5: endpoints.lobby.link: it is of type integer; write a table: [endpoints.lobby.link]",
+    );
+    says(
+        "token.sources = \"header\"",
+        "line 5: endpoints.lobby.token.sources: \"header\" is a string; write a list in brackets",
+    );
+}
+
+#[test]
+fn a_value_that_cannot_be_read() {
+    says(
+        "on_expiry = \"stay\"",
+        "line 5: endpoints.lobby.on_expiry: \"stay\" is not known; write one of \"close\", \"ignore\"",
+    );
+    says(
+        "reopen_gap = \"100\"",
+        "line 5: endpoints.lobby.reopen_gap: \"100\" has no unit; write one such as \"100ms\" or \"1m 30s\"",
+    );
+    says(
+        "reopen_gap = 100",
+        "line 5: endpoints.lobby.reopen_gap: 100 has no unit; write a duration such as \"5s\"",
+    );
+    says(
+        "reopen_gap = \"soon\"",
+        "line 5: endpoints.lobby.reopen_gap: \"soon\" is not a duration; write one such as \"100ms\" or \"1m 30s\"",
+    );
+    says(
+        "reopen_gap = \"5us\"",
+        "line 5: endpoints.lobby.reopen_gap: \"5us\" is finer than a millisecond; round it",
+    );
+    says(
+        "retry_after = \"1500ms\"",
+        "line 5: endpoints.lobby.retry_after: \"1500ms\" is not a whole number of seconds; round it",
+    );
+    says(
+        "message_bytes_max = \"1 Mib\"",
+        "line 5: endpoints.lobby.message_bytes_max: \"1 Mib\" is not a size; write one such as \"64KiB\" or \"1MB\", or a number of bytes",
+    );
+    says(
+        "[listen]\naddress = [\"localhost:80\"]",
+        "line 6: listen.address: \"localhost:80\" is not an IP address and a port; write one such as \"127.0.0.1:8080\" or \"[::]:8080\"",
+    );
+    says(
+        "[log.targets]\n\"my::target\" = \"loud\"",
+        "line 6: log.targets.\"my::target\": \"loud\" is not known; write one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
+    );
+}
+
+#[test]
+fn a_value_out_of_its_range() {
+    says(
+        "sessions_max = 0",
+        "line 5: endpoints.lobby.sessions_max: 0 is out of range; it may be 1 to 10000000",
+    );
+    says(
+        "sessions_max = -1",
+        "line 5: endpoints.lobby.sessions_max: -1 is out of range; it may be 1 to 10000000",
+    );
+    says(
+        "close_timeout = \"0s\"",
+        "line 5: endpoints.lobby.close_timeout: \"0s\" is out of range; it may be \"100ms\" to \"1m\"",
+    );
+    says(
+        "idle_timeout = \"1ms\"",
+        "line 5: endpoints.lobby.idle_timeout: \"1ms\" is out of range; it may be \"0s\" (off), \"100ms\" to \"1day\"",
+    );
+    says(
+        "message_bytes_max = \"99999999999999999999GiB\"",
+        "line 5: endpoints.lobby.message_bytes_max: \"99999999999999999999GiB\" is out of range; it may be 128 to \"64MiB\"",
+    );
+}
+
+#[test]
+fn a_list_that_is_empty_or_has_an_entry_twice() {
+    says(
+        "token.sources = []",
+        "line 5: endpoints.lobby.token.sources: the list is empty; write at least one entry or leave the key out",
+    );
+    says(
+        "token.sources = [\"header\", \"header\"]",
+        "line 5: endpoints.lobby.token.sources: \"header\" is listed twice; take one out",
+    );
+    says(
+        "token.sources = [\"body\"]",
+        "line 5: endpoints.lobby.token.sources: \"body\" is not a source; write one of \"header\", \"query:NAME\", \"cookie:NAME\", \"subprotocol:NAME\"",
+    );
+    says(
+        "token.sources = [\"query:\"]",
+        "line 5: endpoints.lobby.token.sources: \"query:\" has a bad name; take 1 to 64 letters, digits, - and _",
+    );
+}
+
+#[test]
+fn values_that_contradict_each_other() {
+    says(
+        "link.queue_low = \"4MiB\"",
+        "line 5: endpoints.lobby.link.queue_low: queue_low = \"4MiB\" must be below queue_high = \"4MiB\"; lower the one or raise the other",
+    );
+    says(
+        "link.redial_min = \"11s\"",
+        "line 5: endpoints.lobby.link.redial_min: redial_min = \"11s\" must be at most backoff_max = \"10s\"; lower the one or raise the other",
+    );
+    says(
+        "link.backoff_first = \"11s\"",
+        "line 5: endpoints.lobby.link.backoff_first: backoff_first = \"11s\" must be at most backoff_max = \"10s\"; lower the one or raise the other",
+    );
+    says(
+        "parked.bytes_max = \"65MiB\"",
+        "line 5: endpoints.lobby.parked.bytes_max: bytes_max = \"65MiB\" must be at most total_bytes_max = \"64MiB\"; lower the one or raise the other",
+    );
+    says(
+        "[health]\naddress = \"127.0.0.1:8080\"",
+        "line 6: health.address: is in listen.address too; leave this key out to serve both there",
+    );
+}
+
+#[test]
+fn what_is_inherited_is_said_once_and_where_it_stands() {
+    let two = lobby(
+        "[endpoints.chat]\npath = \"/chat\"\nbackend = \"ws://h\"\ntoken.algorithms = [\"HS256\"]\n[defaults.link]\nqueue_low = \"1GiB\"\nredial_min = 5",
+    );
+    let said = "line 10: defaults.link.queue_low: queue_low = \"1GiB\" must be below queue_high = \"4MiB\"; lower the one or raise the other\n\
+                line 11: defaults.link.redial_min: 5 has no unit; write a duration such as \"5s\"";
+    assert_eq!(said_of(&two), said);
+    says(
+        "[defaults]\npath = \"/\"",
+        "line 6: defaults.path: cannot be a default; write it in each [endpoints.NAME]",
+    );
+}
+
+#[test]
+fn endpoints_that_are_missing_or_incomplete() {
+    assert_eq!(said_of(""), "endpoints: there is none; write [endpoints.NAME] with path and backend");
+    let said = "line 1: endpoints.chat.backend: is missing; write backend = \"ws://localhost:9000/\"\n\
+                line 1: endpoints.chat.path: is missing; write path = \"/lobby/{lobby_id}\"\n\
+                line 1: endpoints.chat.token.algorithms: is missing; write algorithms = [\"HS256\"]";
+    assert_eq!(said_of("[endpoints.chat]"), said);
+    says(
+        "[endpoints.Chat]\npath = \"/c\"\nbackend = \"ws://h\"\ntoken.algorithms = [\"HS256\"]",
+        "line 5: endpoints.Chat: \"Chat\" cannot be a name; take 1 to 64 of a-z, 0-9, - and _",
+    );
+}
+
+#[test]
+fn paths_that_are_wrong_or_overlap() {
+    let path = |path: &str| said_of(&lobby("").replace("/lobby/{id}", path));
+    assert_eq!(path("/lobby/{id"), "line 2: endpoints.lobby.path: \"/lobby/{id\" has no closing brace");
+    says(
+        "[endpoints.other]\npath = \"/{any}/7\"\nbackend = \"ws://h\"\ntoken.algorithms = [\"HS256\"]",
+        "line 6: endpoints.other.path: \"/{any}/7\" overlaps with endpoints.lobby.path = \"/lobby/{id}\"; change one of them",
+    );
+}
+
+#[test]
+fn backends_that_are_none() {
+    let of = |backend: &str| said_of(&lobby("").replace("ws://localhost:9000/", backend));
+    let line = |rest: &str| format!("line 3: endpoints.lobby.backend: {rest}");
+    assert_eq!(of("wss://h/"), line("\"wss://h/\" asks for TLS, which is not available yet; write ws://"));
+    assert_eq!(
+        of("h:80"),
+        line("\"h:80\" is not the URL of a WebSocket; write one such as \"ws://localhost:9000/path\"")
+    );
+    assert_eq!(of("ws://h:0/"), line("\"ws://h:0/\" has a bad port; it may be 1 to 65535"));
+    assert_eq!(
+        of("ws://[::1/"),
+        line("\"ws://[::1/\" has a bad host; write a name, an IPv4 address, or an IPv6 address in brackets")
+    );
+    assert_eq!(
+        of("ws://1.2.3.999/"),
+        line(
+            "\"ws://1.2.3.999/\" has a bad host; write a name, an IPv4 address, or an IPv6 address in brackets"
+        )
+    );
+    assert_eq!(
+        of("ws://h/#x"),
+        line("\"ws://h/\" has a fragment, which is never sent; take out what follows the #")
+    );
+    assert_eq!(
+        of("ws://h/a b"),
+        line("\"ws://h/a b\" has a path that cannot be sent; percent-encode it, and stay below 2048 bytes")
+    );
+    assert_eq!(
+        of("ws://ann:hush@h/"),
+        line("\"ws://…@…\" has a user's name or password, which are not sent; take out what precedes the @")
+    );
+}
+
+#[test]
+fn algorithms_and_keys_that_do_not_fit() {
+    let at = "line 5: endpoints.lobby.token.algorithms:";
+    says_of_token(
+        "algorithms = [\"None\"]\nsecret = \"hush\"",
+        &format!("{at} \"None\" would accept tokens that nobody signed; write what your issuer signs with"),
+    );
+    says_of_token(
+        "algorithms = [\"HS1\"]\nsecret = \"hush\"",
+        &format!(
+            "{at} \"HS1\" is not an algorithm that is known; write one of \"HS256\", \"HS384\", \"HS512\", \"RS256\", \"RS384\", \"RS512\", \"PS256\", \"PS384\", \"PS512\", \"ES256\", \"ES384\", \"EdDSA\""
+        ),
+    );
+    says_of_token(
+        "algorithms = [\"HS256\"]",
+        "line 4: endpoints.lobby.token: has no key; write one of secret, secret_base64, secret_file, public_key_file, jwks_file, or set TRUNKLINE_ENDPOINTS_LOBBY_TOKEN_SECRET",
+    );
+    says_of_token(
+        "algorithms = [\"RS256\", \"ES256\"]\npublic_key_file = \"rsa.pem\"",
+        &format!(
+            "{at} \"ES256\" has no key that fits; add public_key_file or jwks_file, or take it out of the list"
+        ),
+    );
+    says_of_token(
+        "algorithms = [\"ES256\", \"EdDSA\"]\npublic_key_file = \"p256.pem\"\njwks_file = \"keys.json\"",
+        "",
+    );
+    says_of_token(
+        "algorithms = [\"ES256\"]\npublic_key_file = [\"p256.pem\", \"rsa.pem\"]\njwks_file = \"keys.json\"\nsecret = \"hush\"",
+        "line 6: endpoints.lobby.token.public_key_file: \"src/config/tests/files/rsa.pem\" fits none of the algorithms (ES256); take out one or the other\n\
+         line 7: endpoints.lobby.token.jwks_file: \"src/config/tests/files/keys.json\" fits none of the algorithms (ES256); take out one or the other\n\
+         line 8: endpoints.lobby.token.secret: fits none of the algorithms (ES256); take out one or the other",
+    );
+}
+
+#[test]
+fn a_token_table_without_anything_lacks_both() {
+    says_of_token(
+        "",
+        "line 4: endpoints.lobby.token: has no key; write one of secret, secret_base64, secret_file, public_key_file, jwks_file, or set TRUNKLINE_ENDPOINTS_LOBBY_TOKEN_SECRET\n\
+         line 4: endpoints.lobby.token.algorithms: is missing; write algorithms = [\"HS256\"]",
+    );
+}
+
+#[test]
+fn files_that_are_missing_or_hold_something_else() {
+    let dir = "src/config/tests/files";
+    says_of_token(
+        "algorithms = [\"HS256\", \"ES256\"]\nsecret_file = [\"empty.secret\", \"no.secret\"]\npublic_key_file = [\"none.pem\", \"private.pem\"]\njwks_file = [\"no-keys.json\", \"none.pem\"]",
+        &format!(
+            "line 6: endpoints.lobby.token.secret_file: \"{dir}/empty.secret\" is empty; anyone could sign with it\n\
+             line 6: endpoints.lobby.token.secret_file: \"{dir}/no.secret\" cannot be read: entity not found; check its path and its permissions\n\
+             line 7: endpoints.lobby.token.public_key_file: \"{dir}/none.pem\" holds no public key or certificate in PEM (RSA, P-256, P-384 or Ed25519)\n\
+             line 7: endpoints.lobby.token.public_key_file: \"{dir}/private.pem\" holds a private key, which belongs to the issuer alone; write the public one\n\
+             line 8: endpoints.lobby.token.jwks_file: \"{dir}/no-keys.json\" holds no key; add one\n\
+             line 8: endpoints.lobby.token.jwks_file: \"{dir}/none.pem\" is neither a JWK nor a set of them (RFC 7517)"
+        ),
+    );
+    let said =
+        Config::load(Path::new("nowhere.toml"), |_| None).expect_err("there is no such file").to_string();
+    assert_eq!(
+        said,
+        "nowhere.toml: 1 problem\ncannot be read: entity not found; check its path and its permissions"
+    );
+}
+
+#[test]
+fn a_short_secret_is_a_warning_and_an_empty_one_a_problem() {
+    let short = "endpoints.lobby.token.secret_file: \"src/config/tests/files/short.secret\" has 9 bytes; take at least 32 for HS256 (RFC 7518, 3.2)";
+    says_of_token("algorithms = [\"HS256\"]\nsecret_file = \"short.secret\"", short);
+    says_of_token(
+        "algorithms = [\"HS256\"]\nsecret = \"\"",
+        "line 6: endpoints.lobby.token.secret: is empty; anyone could sign with it",
+    );
+    says_of_token(
+        "algorithms = [\"HS256\"]\nsecret_base64 = \"hush-hush\"",
+        "line 6: endpoints.lobby.token.secret_base64: is not base64 (the standard alphabet, as of RFC 4648, 4)",
+    );
+    let empty = Config::parse(&lobby(""), Path::new("."), |name| {
+        (name == "TRUNKLINE_TOKEN_SECRET").then(String::new)
+    });
+    assert_eq!(
+        empty.expect_err("it is empty").to_string(),
+        "TRUNKLINE_TOKEN_SECRET: is empty; anyone could sign with it"
+    );
+}
+
+#[test]
+fn what_is_no_toml_stops_at_its_place() {
+    assert_eq!(said_of("[a]\nb = = 5"), "line 2: column 5: this is not TOML: extra `=`, expected nothing");
+}
+
+#[test]
+fn two_endpoints_cannot_share_a_variable_that_is_set() {
+    let text = "[endpoints.a-b]\npath = \"/1\"\nbackend = \"ws://h\"\n[endpoints.a_b]\npath = \"/2\"\nbackend = \"ws://h\"\n[defaults.token]\nalgorithms = [\"HS256\"]";
+    let said = Config::parse(text, Path::new("."), |_| Some(SECRET.to_owned())).expect_err("they share one");
+    assert_eq!(
+        said.to_string(),
+        "line 4: endpoints.a_b: shares TRUNKLINE_ENDPOINTS_A_B_TOKEN_SECRET with a-b; rename one of them"
+    );
+}
+
+#[test]
+fn ten_mistakes_are_said_at_once_in_the_order_of_their_lines() {
+    let text = "[limits]\nheaders_max = 0\nworkers = \"all\"\n[log]\nlevel = \"loud\"\n[drain]\ntiem = \"1s\"\n\
+                [endpoints.lobby]\npath = \"/lobby/{id\"\nbackend = \"wss://h/\"\nreopen_gap = 100\nlink.queue_low = \"1GiB\"\n\
+                token.algorithms = [\"none\"]\ntoken.secret = 7\n";
+    let expected = "\
+line 2: limits.headers_max: 0 is out of range; it may be 8 to 1000
+line 3: limits.workers: \"all\" is a string; write an integer, such as 1024
+line 5: log.level: \"loud\" is not known; write one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\"
+line 7: drain.tiem: is not a key; did you mean time?
+line 9: endpoints.lobby.path: \"/lobby/{id\" has no closing brace
+line 10: endpoints.lobby.backend: \"wss://h/\" asks for TLS, which is not available yet; write ws://
+line 11: endpoints.lobby.reopen_gap: 100 has no unit; write a duration such as \"5s\"
+line 12: endpoints.lobby.link.queue_low: queue_low = \"1GiB\" must be below queue_high = \"4MiB\"; lower the one or raise the other
+line 13: endpoints.lobby.token.algorithms: \"none\" would accept tokens that nobody signed; write what your issuer signs with
+line 14: endpoints.lobby.token.secret: is not a string; put it in quotes";
+    let problems = Config::parse(text, Path::new("."), |_| None).expect_err("there are ten");
+    assert_eq!(problems.to_string(), expected);
+    assert_eq!(problems.list.len(), 10);
+    assert!(parse(text).is_err());
+}

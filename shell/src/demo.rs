@@ -1,0 +1,173 @@
+//! The demo: a chat on loopback, with nothing to set up.
+//!
+//! Its backend is a program of its own in all but name: it listens on a port, speaks the language over a real link and
+//! uses another WebSocket implementation than the gateway. `docs/backends.md` shows the like of it in other languages.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpListener as StdListener},
+    path::Path,
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::{
+    accept_async,
+    tungstenite::{self, Message},
+};
+
+use crate::{
+    clock::unix_seconds,
+    config::{Config, Problems},
+    random::Random,
+    token::{self, Algorithm, NewToken},
+};
+
+/// The port that the demo listens on, if it is free.
+const PORT: u16 = 8080;
+/// How long the demo's tokens are valid, in seconds.
+const TOKEN_SECONDS: u64 = 24 * 60 * 60;
+
+/// A demo, ready to run.
+#[derive(Debug)]
+pub struct Demo {
+    secret: [u8; 32],
+    backend: TcpListener,
+}
+
+impl Demo {
+    /// Takes a free port for the backend, and makes a secret that nobody knows.
+    ///
+    /// # Errors
+    ///
+    /// There is no free port on loopback.
+    pub async fn prepare() -> io::Result<Demo> {
+        let backend = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Ok(Demo { secret: Random::new().bytes(), backend })
+    }
+
+    /// The configuration of a gateway with a chat.
+    ///
+    /// # Errors
+    ///
+    /// None that a user could mend: the text below is not what the configuration takes.
+    pub fn config(&self) -> Result<Config, Problems> {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let port = self.backend.local_addr().map_or(0, |address| address.port());
+        let secret = STANDARD.encode(self.secret);
+        let text = format!(
+            r#"
+            listen.address = "{listen}"
+            [log]
+            level = "warn"
+            [endpoints.chat]
+            path = "/lobby/{{lobby_id}}"
+            backend = "ws://127.0.0.1:{port}/"
+            [endpoints.chat.token]
+            algorithms = ["HS256"]
+            secret_base64 = "{secret}"
+            sources = ["header", "query:token"]
+            "#
+        );
+        Config::parse(&text, Path::new("."), |_| None)
+    }
+
+    /// What to show to whoever has started the demo.
+    pub fn greeting(&self, address: SocketAddr, program: &str) -> String {
+        let url = format!("ws://{address}/lobby/1");
+        let line = |user: &str| match self.token(user) {
+            Ok(token) => format!("  {program} connect {url} --token {}\n", &*token),
+            Err(fault) => format!("  (no token for {user}: {fault})\n"),
+        };
+        format!(
+            "Trunkline demo: a chat at {url}, its backend behind one link.\n\n\
+             Two users are ready. Copy each line into a terminal of its own, and type:\n\n\
+             {ann}\n{bob}\n\
+             Health: http://{address}/readyz. Ctrl-C drains and stops.\n\
+             For a gateway of your own: {program} run --config FILE (docs/configuration.md).\n",
+            ann = line("ann"),
+            bob = line("bob"),
+        )
+    }
+
+    fn token(&self, user: &str) -> Result<token::Token<'static>, token::MakeFault> {
+        let new = NewToken {
+            user_claim: "sub".to_owned(),
+            user: user.to_owned(),
+            issued: unix_seconds(),
+            expires: Some(unix_seconds() + TOKEN_SECONDS),
+            issuer: None,
+            audiences: Vec::new(),
+            extra: serde_json::Map::new(),
+        };
+        token::make(&self.secret, Algorithm::HS256, &new)
+    }
+
+    /// Runs the chat's backend for as long as the gateway runs.
+    pub async fn serve(self) {
+        while let Ok((stream, _)) = self.backend.accept().await {
+            tokio::task::spawn_local(async move {
+                // The link will be made again.
+                let _ = chat(stream).await;
+            });
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    if StdListener::bind((Ipv4Addr::LOCALHOST, PORT)).is_ok() { PORT } else { 0 }
+}
+
+/// What the gateway says (docs/language.md, "Events").
+#[derive(Deserialize)]
+struct Event {
+    event: String,
+    user: User,
+    params: Params,
+    #[serde(default)]
+    data: String,
+}
+
+#[derive(Deserialize)]
+struct User {
+    username: String,
+}
+
+#[derive(Deserialize)]
+struct Params {
+    lobby_id: String,
+}
+
+/// A chat over one link: whatever one says, all in the same lobby hear.
+async fn chat(stream: TcpStream) -> Result<(), tungstenite::Error> {
+    use futures_util::{SinkExt, StreamExt};
+
+    let mut link = accept_async(stream).await?;
+    let mut lobbies: BTreeMap<String, String> = BTreeMap::new();
+    while let Some(frame) = link.next().await {
+        let Message::Text(text) = frame? else { continue };
+        let Ok(Event { event, user, params, data }) = serde_json::from_str(&text) else { continue };
+        let User { username: user } = user;
+        let Params { lobby_id: lobby } = params;
+        let line = match event.as_str() {
+            "open" => {
+                lobbies.insert(user.clone(), lobby.clone());
+                format!("* {user} has joined")
+            }
+            "close" => {
+                lobbies.remove(&user);
+                format!("* {user} has left")
+            }
+            _ => format!("{user}: {data}"),
+        };
+        for (member, _) in lobbies.iter().filter(|(_, in_lobby)| **in_lobby == lobby) {
+            let action = json!({ "action": "send", "user": { "username": member }, "data": line });
+            link.feed(Message::text(action.to_string())).await?;
+        }
+        link.flush().await?;
+    }
+    Ok(())
+}

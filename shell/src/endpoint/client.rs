@@ -1,0 +1,438 @@
+//! One client: its socket, what waits for it, and the life of its connection.
+//!
+//! The task of a client is small and holds no buffer while it is idle: it reads into a buffer that all clients of the
+//! thread share, and keeps only what is not complete.
+
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    future::poll_fn,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
+
+use tokio::sync::OwnedSemaphorePermit;
+use trunkline_core::{CloseCode, Input, LeaveCause, SessionId, Time, language};
+
+use super::{Hub, payload::Payload, queue::Queue};
+use crate::{
+    config::EndpointConfig,
+    net::Stream,
+    ws::{Decoder, Item, Opcode, Role, frame},
+};
+
+/// Reads in a row before others get their turn.
+const READS_PER_TURN: usize = 4;
+
+/// An admitted client.
+pub(super) struct Client {
+    pub(super) session: SessionId,
+    /// Its socket, once the handshake is over.
+    stream: OnceCell<Stream>,
+    /// Wakes its task.
+    waker: RefCell<Waker>,
+    reader: RefCell<Reader>,
+    writer: RefCell<Writer>,
+    phase: Cell<Phase>,
+    /// The machine does not want to be told more by it.
+    stopped: Cell<bool>,
+    /// Something was queued for it in this turn.
+    dirty: Cell<bool>,
+    /// When something last came from it, and when the last message did.
+    seen_at: Cell<Time>,
+    messaged_at: Cell<Time>,
+    pinged: Cell<bool>,
+}
+
+struct Reader {
+    decoder: Decoder,
+    /// Bytes of a frame that is not complete, or that may not be handed in yet.
+    rest: Vec<u8>,
+}
+
+struct Writer {
+    queue: Queue,
+    /// Bytes of messages in the queue, as the machine counts them.
+    counted: usize,
+    /// The answer to the newest Ping, to go when the queue is empty.
+    pong: Option<Box<[u8]>>,
+    close: Closing,
+}
+
+/// The close frame.
+enum Closing {
+    No,
+    /// Its payload, to go when the queue is empty.
+    Asked(Box<[u8]>),
+    /// It is in the queue, or has gone out: nothing follows it.
+    Queued,
+}
+
+impl Writer {
+    /// Queues what goes after the queue: the newest Ping's Pong, then the close frame. Whether there was any.
+    fn queue_next(&mut self) -> bool {
+        let (opcode, payload) = match (&mut self.close, self.pong.take()) {
+            (Closing::Queued, _) | (Closing::No, None) => return false,
+            (_, Some(pong)) => (Opcode::Pong, pong),
+            (Closing::Asked(close), None) => {
+                let close = std::mem::take(close);
+                self.close = Closing::Queued;
+                (Opcode::Close, close)
+            }
+        };
+        frame::write(opcode, &payload, self.queue.bytes_mut());
+        true
+    }
+
+    /// Everything has gone out, the close frame last.
+    fn is_done(&self) -> bool {
+        self.queue.is_empty() && matches!(self.close, Closing::Queued)
+    }
+
+    /// How many of `sent` bytes the machine counts. Control frames are not counted, so it may be told a few bytes
+    /// early; never a byte more than it counted.
+    fn take_counted(&mut self, sent: usize) -> usize {
+        let counted = sent.min(self.counted);
+        self.counted -= counted;
+        counted
+    }
+
+    fn ask_close(&mut self, payload: Vec<u8>) {
+        if matches!(self.close, Closing::No) {
+            self.close = Closing::Asked(payload.into());
+        }
+    }
+}
+
+/// The life of a connection. Only in the first phase does the machine hear what it says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Open,
+    /// The gateway has closed it: the close frame goes out, the client's is waited for.
+    ClosedByGateway,
+    /// It has closed: its close frame is answered, and that is all.
+    ClosedByClient,
+    /// It broke the protocol: it is told so, and what it still sends is thrown away.
+    Misbehaved,
+    /// The connection is of no more use.
+    Dead,
+}
+
+impl Client {
+    pub(super) fn new(session: SessionId, config: &EndpointConfig, now: Time) -> Self {
+        Client {
+            session,
+            stream: OnceCell::new(),
+            waker: RefCell::new(Waker::noop().clone()),
+            reader: RefCell::new(Reader {
+                decoder: Decoder::new(Role::FromClient, config.message_bytes_max),
+                rest: Vec::new(),
+            }),
+            writer: RefCell::new(Writer { queue: Queue::new(0), counted: 0, pong: None, close: Closing::No }),
+            phase: Cell::new(Phase::Open),
+            stopped: Cell::new(false),
+            dirty: Cell::new(false),
+            seen_at: Cell::new(now),
+            messaged_at: Cell::new(now),
+            pinged: Cell::new(false),
+        }
+    }
+
+    // --- What the machine wants ---
+
+    /// Queues a message. Returns the bytes that it takes.
+    pub(super) fn queue_message(&self, opcode: Opcode, payload: &[u8]) -> usize {
+        let mut writer = self.writer.borrow_mut();
+        let bytes = frame::write(opcode, payload, writer.queue.bytes_mut());
+        writer.counted += bytes;
+        bytes
+    }
+
+    /// Closes it, after what is queued or instead of it. The close frame is not counted as queued.
+    pub(super) fn close(&self, code: CloseCode, reason: &str, drop_queue: bool) -> usize {
+        let mut writer = self.writer.borrow_mut();
+        if drop_queue {
+            writer.queue.drop_unbegun();
+            writer.counted = 0;
+        }
+        writer.ask_close(frame::close_payload(code, reason));
+        self.phase.set(Phase::ClosedByGateway);
+        self.wake();
+        0
+    }
+
+    /// Whether the machine wants to hear from it. It always takes no room.
+    pub(super) fn set_stopped(&self, stopped: bool) -> usize {
+        self.stopped.set(stopped);
+        if !stopped {
+            self.wake();
+        }
+        0
+    }
+
+    pub(super) fn wake(&self) {
+        self.waker.borrow().wake_by_ref();
+    }
+
+    /// Notes that something was queued for it. Whether that was not known yet.
+    pub(super) fn mark_dirty(&self) -> bool {
+        !self.dirty.replace(true)
+    }
+
+    /// Sends what was queued in a turn, if the socket takes it at once; the task sends the rest. Returns the bytes of
+    /// messages that have gone out.
+    pub(super) fn flush(&self) -> usize {
+        self.dirty.set(false);
+        let waker = self.waker.borrow().clone();
+        self.write(&mut Context::from_waker(&waker))
+    }
+
+    // --- Its task ---
+
+    /// Serves the client on its socket until the connection has ended.
+    pub(super) async fn serve(
+        self: Rc<Self>,
+        hub: Rc<Hub>,
+        stream: Stream,
+        early: Vec<u8>,
+        permit: OwnedSemaphorePermit,
+    ) {
+        self.reader.borrow_mut().rest = early;
+        // It is set here only.
+        let _ = self.stream.set(stream);
+        hub.client_tasks.set(hub.client_tasks.get() + 1);
+        poll_fn(|cx| self.poll(cx, &hub)).await;
+        hub.client_left(self.session, LeaveCause::Lost);
+        hub.client_tasks.set(hub.client_tasks.get() - 1);
+        hub.end_turn(hub.clock.now());
+        drop(permit);
+    }
+
+    fn poll(&self, cx: &mut Context<'_>, hub: &Rc<Hub>) -> Poll<()> {
+        if !self.waker.borrow().will_wake(cx.waker()) {
+            *self.waker.borrow_mut() = cx.waker().clone();
+        }
+        let now = hub.clock.now();
+        let read = self.read_some(cx, hub, now);
+        let sent = self.write(cx);
+        if sent > 0 {
+            hub.input(now, Input::ClientSent { session: self.session, bytes: sent });
+        }
+        hub.end_turn(now);
+        let is_over = match self.phase.get() {
+            Phase::Dead => true,
+            Phase::ClosedByClient => read.is_ready() && self.writer.borrow().is_done(),
+            Phase::Open | Phase::ClosedByGateway | Phase::Misbehaved => false,
+        };
+        if is_over { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Writes what the socket takes: what is queued, then the Pong, then the close frame. Returns the bytes of
+    /// messages among it.
+    fn write(&self, cx: &mut Context<'_>) -> usize {
+        let Some(stream) = self.stream.get() else { return 0 };
+        let mut writer = self.writer.borrow_mut();
+        let mut sent = 0;
+        loop {
+            match writer.queue.write(stream, cx) {
+                Ok(bytes) => sent += bytes,
+                Err(_) => {
+                    self.phase.set(Phase::Dead);
+                    self.wake();
+                    break;
+                }
+            }
+            if !writer.queue.is_empty() || !writer.queue_next() {
+                break;
+            }
+        }
+        if writer.is_done() && matches!(self.phase.get(), Phase::ClosedByClient | Phase::Misbehaved) {
+            // Nothing more will follow. A failure means that the connection has ended already.
+            let _ = stream.poll_shutdown(cx);
+        }
+        writer.take_counted(sent)
+    }
+
+    /// Reads what is there. Ready: nothing more will be read.
+    fn read_some(&self, cx: &mut Context<'_>, hub: &Rc<Hub>, now: Time) -> Poll<()> {
+        let Some(stream) = self.stream.get() else { return Poll::Pending };
+        self.use_rest(hub, now);
+        for _ in 0..READS_PER_TURN {
+            match self.phase.get() {
+                Phase::Open if self.stopped.get() || hub.is_all_stopped() => return Poll::Pending,
+                Phase::ClosedByClient | Phase::Dead => return Poll::Ready(()),
+                _ => {}
+            }
+            let mut scratch = hub.scratch.borrow_mut();
+            match stream.poll_read(cx, &mut scratch) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0)) => return self.ended(hub),
+                Poll::Ready(Err(_)) => {
+                    self.phase.set(Phase::Dead);
+                    return Poll::Ready(());
+                }
+                Poll::Ready(Ok(bytes)) => {
+                    self.seen_at.set(now);
+                    self.pinged.set(false);
+                    self.take(hub, now, &mut scratch[..bytes]);
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// The client will send nothing more.
+    fn ended(&self, hub: &Rc<Hub>) -> Poll<()> {
+        if self.phase.get() == Phase::Open {
+            hub.client_left(self.session, LeaveCause::Lost);
+        }
+        self.phase.set(Phase::Dead);
+        Poll::Ready(())
+    }
+
+    /// Takes bytes from the socket: what is complete is handed in, the rest is kept.
+    fn take(&self, hub: &Rc<Hub>, now: Time, bytes: &mut [u8]) {
+        if self.phase.get() == Phase::Misbehaved {
+            return;
+        }
+        let kept = !self.reader.borrow().rest.is_empty();
+        if kept {
+            self.reader.borrow_mut().rest.extend_from_slice(bytes);
+            return self.use_rest(hub, now);
+        }
+        let used = self.decode(hub, now, bytes);
+        if used < bytes.len() {
+            self.reader.borrow_mut().rest = bytes[used..].to_vec();
+        }
+    }
+
+    fn use_rest(&self, hub: &Rc<Hub>, now: Time) {
+        let mut rest = std::mem::take(&mut self.reader.borrow_mut().rest);
+        if rest.is_empty() {
+            return;
+        }
+        let used = self.decode(hub, now, &mut rest);
+        if used < rest.len() {
+            rest.drain(..used);
+            self.reader.borrow_mut().rest = rest;
+        }
+    }
+
+    /// Hands in what is complete, for as long as the machine wants to hear it. Returns how many bytes that took.
+    fn decode(&self, hub: &Rc<Hub>, now: Time, bytes: &mut [u8]) -> usize {
+        let mut used = 0;
+        let mut reader = self.reader.borrow_mut();
+        loop {
+            match self.phase.get() {
+                Phase::Open if self.stopped.get() || hub.is_all_stopped() => return used,
+                Phase::Open | Phase::ClosedByGateway => {}
+                Phase::ClosedByClient | Phase::Misbehaved | Phase::Dead => return bytes.len(),
+            }
+            match reader.decoder.decode(&mut bytes[used..]) {
+                Ok(None) => return used,
+                Ok(Some((taken, item))) => {
+                    used += taken;
+                    if let Some(item) = item {
+                        self.handle(hub, now, item);
+                    }
+                }
+                Err(fault) => self.misbehave(hub, fault.code(), fault.reason()),
+            }
+        }
+    }
+
+    fn handle(&self, hub: &Rc<Hub>, now: Time, item: Item<'_>) {
+        match item {
+            Item::Ping(payload) => self.writer.borrow_mut().pong = Some(payload.into()),
+            Item::Pong(_) => {}
+            Item::Close(code, _) => self.closed_by_client(hub, code),
+            Item::Text(_) | Item::Binary(_) if self.phase.get() != Phase::Open => {}
+            Item::Text(text) => self.message(hub, now, Payload::Text(text.into())),
+            Item::Binary(bytes) => match language::accept_binary(bytes, hub.config.binary) {
+                Ok(data) => self.message(hub, now, data.into()),
+                Err(code) => self.misbehave(hub, code, "binary message not accepted"),
+            },
+        }
+    }
+
+    fn message(&self, hub: &Rc<Hub>, now: Time, payload: Payload) {
+        self.messaged_at.set(now);
+        hub.input(now, Input::Message { session: self.session, payload });
+    }
+
+    // --- The end ---
+
+    /// It began the closing handshake, or answers the gateway's.
+    fn closed_by_client(&self, hub: &Rc<Hub>, code: Option<u16>) {
+        if self.phase.get() == Phase::ClosedByGateway {
+            // Both have said so; what has not gone out by now need not.
+            self.phase.set(Phase::Dead);
+            return;
+        }
+        self.phase.set(Phase::ClosedByClient);
+        hub.client_left(self.session, LeaveCause::Closed);
+        let echo = code.and_then(CloseCode::new).map_or(Vec::new(), |code| frame::close_payload(code, ""));
+        self.say_goodbye(echo);
+    }
+
+    /// It broke the protocol or a rule of the transport: it is over, and it is told why.
+    fn misbehave(&self, hub: &Hub, code: CloseCode, reason: &str) {
+        if self.phase.replace(Phase::Misbehaved) == Phase::Open {
+            hub.client_left(self.session, LeaveCause::Misbehaved(code));
+        }
+        self.say_goodbye(frame::close_payload(code, reason));
+    }
+
+    fn say_goodbye(&self, close: Vec<u8>) {
+        let mut writer = self.writer.borrow_mut();
+        writer.queue.drop_unbegun();
+        writer.counted = 0;
+        writer.ask_close(close);
+    }
+
+    /// Ends the connection as it is. Its task does the rest.
+    pub(super) fn kill(&self) {
+        self.phase.set(Phase::Dead);
+        self.wake();
+    }
+
+    /// Sees whether it is still there, and asks it where that is not clear. Returns when to look again; `None`: never.
+    pub(super) fn check_alive(&self, hub: &Hub, now: Time) -> Option<Time> {
+        if self.phase.get() != Phase::Open {
+            return None;
+        }
+        if self.stopped.get() || hub.is_all_stopped() {
+            // What it says is not read, so its silence says nothing.
+            self.seen_at.set(now);
+            self.messaged_at.set(now);
+        }
+        let idle_at = hub.patience.idle.map(|idle| self.messaged_at.get() + idle);
+        if idle_at.is_some_and(|at| at <= now) {
+            self.misbehave(hub, CloseCode::GOING_AWAY, "idle for too long");
+            self.wake();
+            return None;
+        }
+        let ping_at = hub.patience.ping_after.map(|silence| self.seen_at.get() + silence);
+        let next = match ping_at {
+            Some(at) if at > now => Some(at),
+            Some(at) => Some(self.ping(hub, now, at + hub.patience.pong)?),
+            None => None,
+        };
+        next.into_iter().chain(idle_at).min()
+    }
+
+    /// It has been silent: asks it to say something until `due`. Returns when to look again; `None`: it is gone.
+    fn ping(&self, hub: &Hub, now: Time, due: Time) -> Option<Time> {
+        if !self.pinged.replace(true) {
+            frame::write(Opcode::Ping, &[], self.writer.borrow_mut().queue.bytes_mut());
+            self.wake();
+            return Some(now + hub.patience.pong);
+        }
+        if now < due {
+            return Some(due);
+        }
+        hub.client_left(self.session, LeaveCause::TimedOut);
+        self.kill();
+        None
+    }
+}

@@ -1,0 +1,199 @@
+//! The link's socket: dialling the backend, reading its frames.
+
+use std::{
+    fmt, io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http_body_util::Empty;
+use hyper::{
+    Request, StatusCode,
+    client::conn::http1,
+    header::{CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE},
+    upgrade::{Parts, Upgraded},
+};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::{
+    config::{BackendUrl, EndpointConfig},
+    net::{self, Stream},
+    ws::{Decoder, Fault, Item, Role},
+};
+
+/// What the answer to an upgrade may have in headers.
+const HEADER_BYTES_MAX: usize = 16 << 10;
+/// What one read of the link takes, unless a frame is larger.
+const READ_BYTES: usize = 64 << 10;
+/// The longest header of an unmasked frame.
+const FRAME_HEADER_BYTES_MAX: usize = 10;
+
+/// A connection that is being made.
+pub(super) type Dial = Pin<Box<dyn Future<Output = Result<Connection, DialFault>>>>;
+
+/// Why no connection could be made.
+#[derive(Debug)]
+pub(super) enum DialFault {
+    Timeout(Duration),
+    Connect(io::Error),
+    Http(hyper::Error),
+    Status(StatusCode),
+    Accept,
+}
+
+impl fmt::Display for DialFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DialFault::Timeout(limit) => write!(f, "not connected within {limit:?}"),
+            DialFault::Connect(error) => write!(f, "cannot connect: {error}"),
+            DialFault::Http(error) => write!(f, "the handshake failed: {error}"),
+            DialFault::Status(status) => write!(f, "it answered {status} instead of 101"),
+            DialFault::Accept => f.write_str("its Sec-WebSocket-Accept does not fit the key"),
+        }
+    }
+}
+
+/// Begins to connect to the endpoint's backend; `key` is 16 random bytes in base64.
+pub(super) fn dial(config: &EndpointConfig, key: String) -> Dial {
+    let (backend, limit) = (config.backend.clone(), config.link.connect_timeout);
+    let message_bytes_max = config.link.message_bytes_max;
+    Box::pin(async move {
+        let made = timeout(limit, connect(&backend, &key)).await;
+        let (stream, early) = made.map_err(|_| DialFault::Timeout(limit))??;
+        Ok(Connection::new(stream, &early, message_bytes_max))
+    })
+}
+
+/// Connects and shakes hands (RFC 6455, section 4.1). What came after the answer is returned too.
+async fn connect(backend: &BackendUrl, key: &str) -> Result<(Stream, Vec<u8>), DialFault> {
+    let stream = net::connect(&backend.host, backend.port).await.map_err(DialFault::Connect)?;
+    net::tune_link(&stream).map_err(DialFault::Connect)?;
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(HEADER_BYTES_MAX)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(DialFault::Http)?;
+    // It ends with the request, or with the upgrade.
+    tokio::task::spawn_local(connection.with_upgrades());
+    let request = Request::get(&backend.path_and_query)
+        .header(HOST, backend.authority())
+        .header(UPGRADE, "websocket")
+        .header(CONNECTION, "Upgrade")
+        .header(SEC_WEBSOCKET_VERSION, "13")
+        .header(SEC_WEBSOCKET_KEY, key)
+        .body(Empty::<hyper::body::Bytes>::new())
+        .map_err(|error| DialFault::Connect(io::Error::other(error)))?;
+    let response = sender.send_request(request).await.map_err(DialFault::Http)?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(DialFault::Status(response.status()));
+    }
+    let accept = response.headers().get(SEC_WEBSOCKET_ACCEPT);
+    if accept.is_none_or(|accept| accept.as_bytes() != derive_accept_key(key.as_bytes()).as_bytes()) {
+        return Err(DialFault::Accept);
+    }
+    let upgraded = hyper::upgrade::on(response).await.map_err(DialFault::Http)?;
+    take_socket(upgraded).map_err(DialFault::Connect)
+}
+
+fn take_socket(upgraded: Upgraded) -> io::Result<(Stream, Vec<u8>)> {
+    let Parts { io, read_buf, .. } = upgraded
+        .downcast::<TokioIo<TcpStream>>()
+        .map_err(|_| io::Error::other("the connection was made from another type"))?;
+    Ok((Stream::new(io.into_inner()), read_buf.to_vec()))
+}
+
+/// A connection to the backend, as it is read.
+pub(super) struct Connection {
+    pub(super) stream: Rc<Stream>,
+    decoder: Decoder,
+    buffer: Vec<u8>,
+    /// What has been read and not been used.
+    filled: std::ops::Range<usize>,
+    frame_bytes_max: usize,
+}
+
+/// Why a connection is of no more use.
+#[derive(Debug)]
+pub(super) enum Break {
+    /// The backend closed it, or vanished.
+    Ended,
+    Failed(io::Error),
+    Misbehaved(Fault),
+}
+
+impl fmt::Display for Break {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Break::Ended => f.write_str("the backend closed it"),
+            Break::Failed(error) => write!(f, "{error}"),
+            Break::Misbehaved(fault) => write!(f, "the backend broke the protocol: {}", fault.reason()),
+        }
+    }
+}
+
+impl Connection {
+    fn new(stream: Stream, early: &[u8], message_bytes_max: usize) -> Self {
+        let mut buffer = early.to_vec();
+        buffer.resize(READ_BYTES.max(early.len()), 0);
+        Connection {
+            stream: Rc::new(stream),
+            decoder: Decoder::new(Role::FromServer, message_bytes_max),
+            buffer,
+            filled: 0..early.len(),
+            frame_bytes_max: message_bytes_max + FRAME_HEADER_BYTES_MAX,
+        }
+    }
+
+    /// The next thing that has been read whole.
+    pub(super) fn next(&mut self) -> Result<Option<Item<'_>>, Break> {
+        // A loop that lends from its own state cannot return from within: so it finds the frame first.
+        loop {
+            let (start, end) = (self.filled.start, self.filled.end);
+            match self.decoder.frame(&self.buffer[start..end]).map_err(Break::Misbehaved)? {
+                None => return Ok(None),
+                Some(frame) => {
+                    self.filled.start += frame.size();
+                    if frame.completes() {
+                        let bytes = &mut self.buffer[start..start + frame.size()];
+                        return self.decoder.take(frame, bytes).map_err(Break::Misbehaved);
+                    }
+                    let bytes = &mut self.buffer[start..start + frame.size()];
+                    self.decoder.take(frame, bytes).map_err(Break::Misbehaved)?;
+                }
+            }
+        }
+    }
+
+    /// Reads what is there, once all that was read is used.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Break>> {
+        self.make_room();
+        match self.stream.poll_read(cx, &mut self.buffer[self.filled.end..]) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(Break::Ended)),
+            Poll::Ready(Ok(bytes)) => {
+                self.filled.end += bytes;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(Break::Failed(error))),
+        }
+    }
+
+    /// Moves what is left to the front, and makes the buffer larger only if one frame fills it; smaller again once
+    /// that is gone.
+    fn make_room(&mut self) {
+        if self.filled.start > 0 {
+            self.buffer.copy_within(self.filled.clone(), 0);
+            self.filled = 0..self.filled.len();
+        }
+        if self.filled.end == self.buffer.len() {
+            let larger = (self.buffer.len() * 2).min(self.frame_bytes_max.max(READ_BYTES) + 1);
+            self.buffer.resize(larger, 0);
+        } else if self.buffer.len() > READ_BYTES && self.filled.is_empty() {
+            self.buffer = vec![0; READ_BYTES];
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! One endpoint at work: the machine, and the tasks that bring it what happens.
+//!
+//! All tasks of an endpoint live on one thread. Each client's task owns that client's socket, the driver owns the
+//! link; whoever has something to report calls the machine directly ([`Hub::input`]), so that nothing is queued
+//! between tasks. What the machine wants done is gathered by the [`outlet::Outlet`] and goes out at the end of the
+//! turn: one write to the link however many clients spoke, one write to each client however much it was sent.
+
+mod client;
+mod driver;
+mod link;
+mod outlet;
+mod payload;
+mod queue;
+mod refusals;
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Duration,
+};
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use trunkline_core::{Endpoint, Identity, Input, LeaveCause, LinkPhase, Millis, Refusal, SessionId, Time};
+
+use self::{client::Client, outlet::Outlet, payload::Payload};
+use crate::{clock::Clock, config::EndpointConfig, net::Detached, random::Random};
+
+/// What an endpoint's driver is told from outside its thread.
+#[derive(Debug)]
+pub enum Command {
+    /// A client with a verified token asks to come in.
+    Ask {
+        /// Its user and parameters.
+        identity: Identity,
+        /// When its token expires, in Unix seconds, the leeway included.
+        expires: Option<u64>,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Result<SessionId, Refusal>>,
+    },
+    /// The connection of an admitted client.
+    Attach {
+        /// Which client.
+        session: SessionId,
+        /// Its socket.
+        stream: Detached,
+        /// What was read beyond the handshake.
+        early: Vec<u8>,
+        /// Its place among the gateway's connections.
+        permit: OwnedSemaphorePermit,
+    },
+    /// An admitted client did not stay for the handshake's end.
+    Abandon {
+        /// Which client.
+        session: SessionId,
+    },
+    /// The gateway stops.
+    Drain,
+}
+
+/// What the outside may know of an endpoint at any time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Status {
+    /// State of its link.
+    pub link: LinkPhase,
+    /// Whether it lets clients in at all.
+    pub accepting: bool,
+}
+
+impl Status {
+    /// Of an endpoint that has not begun.
+    pub const STARTING: Self = Status { link: LinkPhase::Down, accepting: false };
+}
+
+/// Runs an endpoint on this thread until it has drained.
+pub async fn run(
+    config: Rc<EndpointConfig>,
+    commands: mpsc::Receiver<Command>,
+    status: watch::Sender<Status>,
+) {
+    let hub = Rc::new(Hub::new(config));
+    driver::drive(hub, commands, status).await;
+}
+
+/// What the tasks of an endpoint share.
+pub(crate) struct Hub {
+    config: Rc<EndpointConfig>,
+    patience: Patience,
+    clock: Clock,
+    machine: RefCell<Machine>,
+    /// Where clients' bytes are read to; whoever has read uses it up before anyone else runs.
+    scratch: RefCell<Box<[u8]>>,
+    /// Tasks of clients that still run.
+    client_tasks: Cell<usize>,
+}
+
+/// How long clients are given, in the machine's time.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// For a connection that is over to end.
+    close: Millis,
+    /// Silence before a client is pinged; `None`: it never is.
+    ping_after: Option<Millis>,
+    /// For a pinged client to say anything.
+    pong: Millis,
+    /// Without a message from a client; `None`: for ever.
+    idle: Option<Millis>,
+}
+
+impl Patience {
+    fn of(config: &EndpointConfig) -> Self {
+        Patience {
+            close: millis(config.close_timeout),
+            ping_after: config.keepalive.interval.map(millis),
+            pong: millis(config.keepalive.timeout),
+            idle: config.idle_timeout.map(millis),
+        }
+    }
+}
+
+/// A span of time as the machine counts it: not less than `span`.
+fn millis(span: Duration) -> Millis {
+    Millis(span.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(u64::MAX))
+}
+
+struct Machine {
+    endpoint: Endpoint<Payload>,
+    outlet: Outlet,
+}
+
+/// The most that one read of a client takes.
+const SCRATCH_BYTES: usize = 64 << 10;
+
+impl Hub {
+    fn new(config: Rc<EndpointConfig>) -> Self {
+        let clock = Clock::start();
+        let mut random = Random::new();
+        let mut settings = config.settings.clone();
+        settings.seed = random.number();
+        Hub {
+            machine: RefCell::new(Machine {
+                endpoint: Endpoint::new(settings, clock.now()),
+                outlet: Outlet::new(Rc::clone(&config), random),
+            }),
+            patience: Patience::of(&config),
+            config,
+            clock,
+            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
+            client_tasks: Cell::new(0),
+        }
+    }
+
+    /// Tells the machine what happened. What it wants done is gathered until [`Hub::end_turn`].
+    fn input(&self, now: Time, input: Input<'_, Payload>) {
+        let Machine { endpoint, outlet } = &mut *self.machine.borrow_mut();
+        outlet.now = now;
+        endpoint.handle(now, input, outlet);
+    }
+
+    /// Asks for a client: its id, or why not.
+    fn ask(&self, now: Time, identity: Identity, expires: Option<u64>) -> Result<SessionId, Refusal> {
+        let expires = expires.map(|at| self.clock.time_of_unix(at));
+        self.input(now, Input::Ask { identity, expires });
+        self.machine.borrow_mut().outlet.take_answer()
+    }
+
+    /// Sends on what the turn has gathered for clients, and sees to it that the driver sends on the rest.
+    fn end_turn(&self, now: Time) {
+        while let Some(client) = self.next_dirty() {
+            let sent = client.flush();
+            if sent > 0 {
+                self.input(now, Input::ClientSent { session: client.session, bytes: sent });
+            }
+        }
+        let Machine { endpoint, outlet } = &mut *self.machine.borrow_mut();
+        outlet.call_driver(endpoint.next_deadline());
+    }
+
+    /// A client has left, or its connection has ended; told to the machine once.
+    fn client_left(&self, session: SessionId, cause: LeaveCause) {
+        let Some(client) = self.client(session) else { return };
+        let now = self.clock.now();
+        self.machine.borrow_mut().outlet.forget_client(session);
+        self.input(now, Input::Left { session, cause });
+        if cause != LeaveCause::Lost {
+            self.machine.borrow_mut().outlet.linger(client);
+        }
+    }
+
+    fn next_dirty(&self) -> Option<Rc<Client>> {
+        self.machine.borrow_mut().outlet.next_dirty()
+    }
+
+    fn client(&self, session: SessionId) -> Option<Rc<Client>> {
+        self.machine.borrow().outlet.client(session)
+    }
+
+    /// Whether the machine reads from nobody.
+    fn is_all_stopped(&self) -> bool {
+        self.machine.borrow().outlet.all_stopped
+    }
+}

@@ -1,0 +1,348 @@
+//! Where the machine's outputs go: the only place that matches on them.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    rc::Rc,
+    task::Waker,
+};
+
+use trunkline_core::{
+    EndCause, Event, Fact, LinkId, LinkPhase, Output, Queued, Refusal, SessionId, Sink, Time,
+    language::{self, Data},
+};
+
+use super::{
+    Patience,
+    client::Client,
+    payload::Payload,
+    queue::Queue,
+    refusals::{self, Refusals},
+};
+use crate::{
+    config::EndpointConfig,
+    random::Random,
+    ws::{Opcode, frame},
+};
+
+/// What an empty queue towards the link keeps allocated.
+const LINK_QUEUE_KEEP_BYTES: usize = 256 << 10;
+
+/// What the driver is to do with the link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum LinkOrder {
+    Dial(LinkId),
+    Abort,
+    Close,
+}
+
+/// Gathers what the machine wants done in one turn.
+pub(super) struct Outlet {
+    config: Rc<EndpointConfig>,
+    patience: Patience,
+    random: Random,
+    /// The clients that the machine knows, by slot.
+    clients: Vec<Option<Rc<Client>>>,
+    /// Clients for whom something was queued in this turn.
+    dirty: Vec<Rc<Client>>,
+    /// The answer to the client that asks.
+    answer: Option<Result<SessionId, Refusal>>,
+    /// The machine reads from nobody.
+    pub(super) all_stopped: bool,
+
+    /// Frames for the link.
+    pub(super) link_queue: Queue,
+    orders: VecDeque<LinkOrder>,
+    pub(super) link_phase: LinkPhase,
+    /// The drain is over.
+    pub(super) is_empty: bool,
+
+    /// Connections of closed clients, and until when they may take to end.
+    lingering: VecDeque<(Time, Rc<Client>)>,
+    /// When each client is to be looked at, to see whether it is still there.
+    checks: BinaryHeap<Reverse<(Time, SessionId)>>,
+
+    /// The driver, while it sleeps, and until when.
+    driver: Option<(Waker, Option<Time>)>,
+    refusals: Refusals,
+    /// The beginning of the frame that is no action and that the machine works on, for the log.
+    frame: Vec<u8>,
+    /// The answer to the backend's newest Ping, to go when little is queued.
+    link_pong: Option<Box<[u8]>>,
+    pub(super) now: Time,
+}
+
+impl Outlet {
+    pub(super) fn new(config: Rc<EndpointConfig>, random: Random) -> Self {
+        Outlet {
+            patience: Patience::of(&config),
+            config,
+            random,
+            clients: Vec::new(),
+            dirty: Vec::new(),
+            answer: None,
+            all_stopped: false,
+            link_queue: Queue::new(LINK_QUEUE_KEEP_BYTES),
+            orders: VecDeque::new(),
+            link_phase: LinkPhase::Down,
+            is_empty: false,
+            lingering: VecDeque::new(),
+            checks: BinaryHeap::new(),
+            driver: None,
+            refusals: Refusals::default(),
+            frame: Vec::new(),
+            link_pong: None,
+            now: Time(0),
+        }
+    }
+
+    /// The machine answers in the same step.
+    pub(super) fn take_answer(&mut self) -> Result<SessionId, Refusal> {
+        self.answer.take().unwrap_or(Err(Refusal::Draining))
+    }
+
+    pub(super) fn next_order(&mut self) -> Option<LinkOrder> {
+        self.orders.pop_front()
+    }
+
+    pub(super) fn next_dirty(&mut self) -> Option<Rc<Client>> {
+        self.dirty.pop()
+    }
+
+    pub(super) fn random(&mut self) -> &mut Random {
+        &mut self.random
+    }
+
+    pub(super) fn client(&self, id: SessionId) -> Option<Rc<Client>> {
+        let client = self.clients.get(id.slot as usize)?.as_ref()?;
+        (client.session == id).then(|| Rc::clone(client))
+    }
+
+    /// The machine will not speak of this client any more.
+    pub(super) fn forget_client(&mut self, id: SessionId) {
+        if let Some(place) = self.clients.get_mut(id.slot as usize)
+            && place.as_ref().is_some_and(|client| client.session == id)
+        {
+            *place = None;
+        }
+    }
+
+    /// A client that is over may take this long to read what it is told.
+    pub(super) fn linger(&mut self, client: Rc<Client>) {
+        self.lingering.push_back((self.now + self.patience.close, client));
+    }
+
+    /// The next client whose connection has had its time to end.
+    pub(super) fn next_overdue(&mut self, now: Time) -> Option<Rc<Client>> {
+        self.lingering.pop_front_if(|(due, _)| *due <= now).map(|(_, client)| client)
+    }
+
+    pub(super) fn check_later(&mut self, at: Time, id: SessionId) {
+        self.checks.push(Reverse((at, id)));
+    }
+
+    /// The next client that is to be looked at.
+    pub(super) fn next_check(&mut self, now: Time) -> Option<Rc<Client>> {
+        while let Some(&Reverse((at, id))) = self.checks.peek()
+            && at <= now
+        {
+            self.checks.pop();
+            if let Some(client) = self.client(id) {
+                return Some(client);
+            }
+        }
+        None
+    }
+
+    /// When a client is overdue or to be looked at.
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        let overdue = self.lingering.front().map(|&(due, _)| due);
+        let check = self.checks.peek().map(|&Reverse((at, _))| at);
+        overdue.into_iter().chain(check).min()
+    }
+
+    fn clients(&self) -> impl Iterator<Item = &Rc<Client>> {
+        self.clients.iter().flatten()
+    }
+
+    pub(super) fn note_frame(&mut self, frame: &[u8]) {
+        self.frame.clear();
+        self.frame.extend_from_slice(&frame[..frame.len().min(refusals::EXCERPT_BYTES)]);
+    }
+
+    /// The backend has sent a Ping. Only the newest is answered, so that no flood of them can fill the queue.
+    pub(super) fn note_ping(&mut self, payload: &[u8]) {
+        self.link_pong = Some(payload.into());
+    }
+
+    /// Puts the Pong into an empty queue. Whether anything is queued for the link.
+    pub(super) fn queue_pong(&mut self) -> bool {
+        if self.link_queue.is_empty()
+            && let Some(payload) = self.link_pong.take()
+        {
+            self.queue_for_link(Opcode::Pong, payload.len(), |out| out.extend_from_slice(&payload));
+        }
+        !self.link_queue.is_empty()
+    }
+
+    /// What was queued for a link is gone with it.
+    pub(super) fn clear_link(&mut self) {
+        self.link_queue.clear();
+        self.link_pong = None;
+    }
+
+    /// The driver runs, and need not be called.
+    pub(super) fn driver_awake(&mut self) {
+        self.driver = None;
+    }
+
+    /// The driver goes to sleep until `deadline`, or until it is called.
+    pub(super) fn driver_sleeps(&mut self, waker: Waker, deadline: Option<Time>) {
+        self.driver = Some((waker, deadline));
+    }
+
+    /// Wakes the driver if there is something for it to do, or if it would sleep past `deadline`.
+    pub(super) fn call_driver(&mut self, deadline: Option<Time>) {
+        let Some((_, until)) = &self.driver else { return };
+        let earlier = deadline.is_some_and(|at| until.is_none_or(|until| at < until));
+        if (earlier || !self.link_queue.is_empty() || !self.orders.is_empty() || self.is_empty)
+            && let Some((waker, _)) = self.driver.take()
+        {
+            waker.wake();
+        }
+    }
+
+    /// Queues a frame for the link. Returns its size.
+    pub(super) fn queue_for_link(
+        &mut self,
+        opcode: Opcode,
+        size_hint: usize,
+        payload: impl FnOnce(&mut Vec<u8>),
+    ) -> usize {
+        let key = self.random.mask();
+        frame::write_masked(opcode, key, size_hint, self.link_queue.bytes_mut(), payload)
+    }
+
+    fn event(&mut self, event: Event<'_, Payload>) -> usize {
+        // What surrounds the constant part and the data: enough for the longest event.
+        const SURROUNDINGS: usize = 32;
+        match event {
+            Event::Open { who } => {
+                let hint = who.fields().len() + SURROUNDINGS;
+                self.queue_for_link(Opcode::Text, hint, |out| language::encode_open(who, out))
+            }
+            Event::Message { who, payload } => {
+                let hint = who.fields().len() + SURROUNDINGS + payload.len();
+                let data = payload.data();
+                self.queue_for_link(Opcode::Text, hint, |out| language::encode_message(who, &data, out))
+            }
+            Event::Close { who } => {
+                let hint = who.fields().len() + SURROUNDINGS;
+                self.queue_for_link(Opcode::Text, hint, |out| language::encode_close(who, out))
+            }
+        }
+    }
+
+    fn with_client(&mut self, id: SessionId, then: impl FnOnce(&Client) -> usize) -> usize {
+        let Some(client) = self.client(id) else { return 0 };
+        let queued = then(&client);
+        if client.mark_dirty() {
+            self.dirty.push(client);
+        }
+        queued
+    }
+
+    fn admit(&mut self, session: SessionId) {
+        let slot = session.slot as usize;
+        if self.clients.len() <= slot {
+            self.clients.resize_with(slot + 1, || None);
+        }
+        self.clients[slot] = Some(Rc::new(Client::new(session, &self.config, self.now)));
+        self.answer = Some(Ok(session));
+    }
+
+    fn fact(&mut self, fact: Fact<'_>) {
+        let endpoint = self.config.name.as_str();
+        match fact {
+            Fact::Link { phase } => {
+                self.link_phase = phase;
+                tracing::info!(target: "link", endpoint, ?phase, "link state");
+            }
+            Fact::Ended { session, cause: EndCause::Left(cause) } => {
+                tracing::debug!(target: "session", endpoint, ?session, ?cause, "client left");
+            }
+            Fact::Ended { session, cause } => {
+                tracing::debug!(target: "session", endpoint, ?session, ?cause, "session ended");
+            }
+            Fact::ActionIgnored { fault, .. } => self.refusals.log(endpoint, fault, &self.frame, self.now),
+            Fact::StatusReplaced { session } => {
+                tracing::warn!(target: "action", endpoint, ?session, "close status may not be sent: 1011 sent");
+            }
+            Fact::MessagesDropped { session, messages, cause } => {
+                tracing::debug!(target: "session", endpoint, ?session, messages, ?cause, "messages dropped");
+            }
+            Fact::QueueDropped { session, bytes } => {
+                tracing::debug!(target: "session", endpoint, ?session, bytes, "queued bytes dropped");
+            }
+            Fact::Unconfirmed { messages } => {
+                tracing::warn!(target: "link", endpoint, messages, "messages unconfirmed when the link broke");
+            }
+            Fact::PongTimeout => {
+                tracing::warn!(target: "link", endpoint, "no pong: the link counts as broken")
+            }
+            Fact::LinkFull => tracing::debug!(target: "link", endpoint, "link full: senders wait"),
+            Fact::LinkDrained => tracing::debug!(target: "link", endpoint, "link takes events again"),
+            Fact::OutageSpread { sessions } => {
+                tracing::warn!(target: "link", endpoint, sessions, "backend away for too long: closing clients");
+            }
+            Fact::Stale => {}
+        }
+    }
+}
+
+impl Sink<Payload> for Outlet {
+    fn emit(&mut self, output: Output<'_, Payload>) -> usize {
+        match output {
+            Output::Event { event, .. } => return self.event(event),
+            Output::Message { session, data } => {
+                return self.with_client(session, |client| match data {
+                    Data::Text(text) => client.queue_message(Opcode::Text, text.as_bytes()),
+                    Data::Binary(bytes) => client.queue_message(Opcode::Binary, bytes),
+                });
+            }
+            Output::Ping { counter, .. } => {
+                return self
+                    .queue_for_link(Opcode::Ping, 8, |out| out.extend_from_slice(&counter.to_be_bytes()));
+            }
+            Output::Admit { session } => self.admit(session),
+            Output::Refuse { reason } => self.answer = Some(Err(reason)),
+            Output::Close { session, code, reason, queued } => {
+                self.with_client(session, |client| client.close(code, reason, queued == Queued::Drop));
+                if let Some(client) = self.client(session) {
+                    self.linger(client);
+                }
+            }
+            Output::Stop { session } => {
+                self.with_client(session, |client| client.set_stopped(true));
+            }
+            Output::Resume { session } => {
+                self.with_client(session, |client| client.set_stopped(false));
+            }
+            Output::StopAll => self.all_stopped = true,
+            Output::ResumeAll => {
+                self.all_stopped = false;
+                self.clients().for_each(|client| client.wake());
+            }
+            Output::Dial { link } => self.orders.push_back(LinkOrder::Dial(link)),
+            Output::Abort { .. } => self.orders.push_back(LinkOrder::Abort),
+            Output::CloseLink { .. } => self.orders.push_back(LinkOrder::Close),
+            Output::Empty { unconfirmed_closes } => {
+                self.is_empty = true;
+                let endpoint = self.config.name.as_str();
+                tracing::info!(target: "link", endpoint, unconfirmed_closes, "drained");
+            }
+            Output::Fact(fact) => self.fact(fact),
+        }
+        0
+    }
+}

@@ -1,0 +1,125 @@
+//! The one module that opens sockets, so that a simulator can take their place.
+
+use std::{
+    cell::RefCell,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream, lookup_host},
+};
+
+/// Connections that wait to be accepted, at most.
+const BACKLOG: i32 = 1024;
+
+/// A listener on `address`; port 0 takes a free one.
+///
+/// # Errors
+///
+/// The address is in use, or may not be bound.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    // A restart need not wait for the connections of the last run to be forgotten.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Connects to the first address of `host` that answers.
+///
+/// # Errors
+///
+/// The name has no address, or none answers.
+pub async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+    for address in lookup_host((host, port)).await? {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Small writes go at once: both sides of the gateway batch by themselves.
+pub fn tune_client(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)
+}
+
+/// As [`tune_client`]; besides, an idle link whose peer's machine has vanished ends within about eleven seconds.
+/// One with data under way is seen to by [`crate::sys::is_unanswered`].
+pub fn tune_link(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(5))
+        .with_interval(Duration::from_secs(2))
+        .with_retries(3);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
+/// A connection that one thread reads and writes through a shared reference.
+#[derive(Debug)]
+pub struct Stream(RefCell<TcpStream>);
+
+impl Stream {
+    /// Takes a connection over.
+    pub fn new(stream: TcpStream) -> Self {
+        Stream(RefCell::new(stream))
+    }
+
+    /// Reads what is there: 0 bytes at the end of the stream.
+    pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(buffer);
+        ready!(Pin::new(&mut *self.0.borrow_mut()).poll_read(cx, &mut buffer))?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    /// Writes as much as the socket takes.
+    pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_write(cx, bytes)
+    }
+
+    /// Says that nothing more will be written.
+    pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_shutdown(cx)
+    }
+
+    /// Whether the peer's machine leaves unanswered what is sent to it.
+    pub fn is_unanswered(&self) -> bool {
+        crate::sys::is_unanswered(&*self.0.borrow())
+    }
+}
+
+/// A connection on its way to another thread's runtime.
+#[derive(Debug)]
+pub struct Detached(std::net::TcpStream);
+
+/// Takes a connection out of this thread's runtime.
+///
+/// # Errors
+///
+/// The system refuses.
+pub fn detach(stream: TcpStream) -> io::Result<Detached> {
+    stream.into_std().map(Detached)
+}
+
+/// Puts a connection into this thread's runtime.
+///
+/// # Errors
+///
+/// The system refuses.
+pub fn attach(stream: Detached) -> io::Result<Stream> {
+    TcpStream::from_std(stream.0).map(Stream::new)
+}

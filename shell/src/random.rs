@@ -1,0 +1,42 @@
+//! The one module that draws randomness, so that a simulator can take its place.
+
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+/// A source of unpredictable numbers (ChaCha, seeded by the system). RFC 6455, section 10.3, asks that masks be so.
+#[derive(Debug)]
+pub struct Random(StdRng);
+
+impl Random {
+    /// Seeded by the system.
+    pub fn new() -> Self {
+        Random(rand::make_rng())
+    }
+
+    /// Seeded, for tests: the same numbers each time.
+    pub fn from_seed(seed: u64) -> Self {
+        Random(StdRng::seed_from_u64(seed))
+    }
+
+    /// The mask of one frame.
+    pub fn mask(&mut self) -> [u8; 4] {
+        self.0.next_u32().to_ne_bytes()
+    }
+
+    /// A number.
+    pub fn number(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
+    /// Fresh bytes, such as a secret or the key of a handshake.
+    pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.0.fill_bytes(&mut bytes);
+        bytes
+    }
+}
+
+impl Default for Random {
+    fn default() -> Self {
+        Random::new()
+    }
+}

@@ -1,0 +1,193 @@
+//! The handshake: the rows of language.md's table, tried in their order. What each answers is core's to say.
+
+use std::{borrow::Cow, net::SocketAddr, rc::Rc, sync::Arc};
+
+use http_body_util::Full;
+use hyper::{
+    HeaderMap, Request, Response, StatusCode, Version,
+    body::{Bytes, Incoming},
+    header::{
+        CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
+        SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    },
+    upgrade::{OnUpgrade, Parts, Upgraded},
+};
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use tokio::{
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use trunkline_core::{
+    Identity, SessionId,
+    handshake::{Answer, RequestFault, TokenFault, UpgradeRequest},
+};
+
+use super::{Answered, Front, Gate};
+use crate::{clock::unix_seconds, endpoint::Command, net, token};
+
+/// What `Retry-After` says where no endpoint is known yet, in seconds.
+const RETRY_AFTER_SECONDS: u64 = 5;
+
+/// A client that is to be let in.
+struct Welcome {
+    user: String,
+    session: SessionId,
+    commands: mpsc::Sender<Command>,
+    permit: OwnedSemaphorePermit,
+    /// The subprotocol that its token came with.
+    subprotocol: Option<HeaderValue>,
+}
+
+/// Answers a request that is not about health. Where `clients` are not served there is no endpoint.
+pub(super) async fn answer(
+    front: &Rc<Front>,
+    mut request: Request<Incoming>,
+    peer: SocketAddr,
+    clients: bool,
+) -> Answered {
+    let upgrade = hyper::upgrade::on(&mut request);
+    let gate = if clients { find(front, request.uri().path()) } else { Err(Answer::NotFound) };
+    let (gate, params) = match gate {
+        Ok(found) => found,
+        Err(answer) => return refuse(answer, None, peer),
+    };
+    let welcome = match decide(front, gate, params, &request).await {
+        Ok(welcome) => welcome,
+        Err(answer) => return refuse(answer, Some(gate), peer),
+    };
+    let response = switch(request.headers(), welcome.subprotocol.clone());
+    let (endpoint, user, session) = (&gate.config.name, &welcome.user, welcome.session);
+    tracing::debug!(target: "handshake", endpoint, %peer, ?user, ?session, "admitted");
+    tokio::task::spawn_local(hand_on(welcome, upgrade));
+    response
+}
+
+type Params<'a> = Vec<(&'a str, Cow<'a, str>)>;
+
+fn find<'a>(front: &'a Front, path: &'a str) -> Result<(&'a Gate, Params<'a>), Answer> {
+    if front.draining.get() {
+        return Err(Answer::Draining);
+    }
+    let found = front.routes.find(path).map_err(|_| Answer::BadRequest(RequestFault::Path))?;
+    let found = found.ok_or(Answer::NotFound)?;
+    let gate = front.gates.get(found.index).ok_or(Answer::NotFound)?;
+    Ok((gate, found.params))
+}
+
+async fn decide(
+    front: &Front,
+    gate: &Gate,
+    params: Params<'_>,
+    request: &Request<Incoming>,
+) -> Result<Welcome, Answer> {
+    check_upgrade(request)?;
+    let (claims, subprotocol) = authenticate(gate, request).map_err(Answer::Unauthorized)?;
+    let params = params.iter().map(|(name, value)| (*name, value.as_ref()));
+    let identity = Identity::new(&claims.user, params);
+    // A place that no session comes to need is given back at once.
+    let permit = Arc::clone(&front.connections).try_acquire_owned();
+    if permit.is_err() && gate.status.borrow().accepting {
+        return Err(Answer::Full);
+    }
+    let (answer, admitted) = oneshot::channel();
+    let ask = Command::Ask { identity, expires: claims.expires, answer };
+    // The endpoint goes away only when the gateway does.
+    gate.commands.send(ask).await.map_err(|_| Answer::Draining)?;
+    let session = admitted.await.map_err(|_| Answer::Draining)??;
+    match permit {
+        Ok(permit) => {
+            Ok(Welcome { user: claims.user, session, commands: gate.commands.clone(), permit, subprotocol })
+        }
+        Err(_) => {
+            // The driver takes commands for as long as it lives.
+            let _ = gate.commands.send(Command::Abandon { session }).await;
+            Err(Answer::Full)
+        }
+    }
+}
+
+fn check_upgrade(request: &Request<Incoming>) -> Result<(), Answer> {
+    fn lines(headers: &HeaderMap, name: HeaderName) -> Vec<&[u8]> {
+        headers.get_all(name).iter().map(HeaderValue::as_bytes).collect()
+    }
+    let headers = request.headers();
+    UpgradeRequest {
+        method: request.method().as_str(),
+        version: if request.version() == Version::HTTP_11 { (1, 1) } else { (1, 0) },
+        connection: &lines(headers, CONNECTION),
+        upgrade: &lines(headers, UPGRADE),
+        websocket_version: &lines(headers, SEC_WEBSOCKET_VERSION),
+        websocket_key: &lines(headers, SEC_WEBSOCKET_KEY),
+    }
+    .check()
+}
+
+fn authenticate(
+    gate: &Gate,
+    request: &Request<Incoming>,
+) -> Result<(token::Claims, Option<HeaderValue>), TokenFault> {
+    let found = token::find(&gate.config.token.sources, request.headers(), request.uri().query());
+    let found = found.ok_or(TokenFault::Missing)?;
+    let claims = gate.verifier.verify(&found.token, unix_seconds())?;
+    let subprotocol = found.subprotocol.and_then(|name| HeaderValue::from_str(name).ok());
+    Ok((claims, subprotocol))
+}
+
+/// 101 (RFC 6455, section 4.2.2).
+fn switch(headers: &HeaderMap, subprotocol: Option<HeaderValue>) -> Answered {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let key = headers.get(SEC_WEBSOCKET_KEY).map_or(&[][..], HeaderValue::as_bytes);
+    let accept = HeaderValue::try_from(derive_accept_key(key.trim_ascii()));
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    if let Ok(accept) = accept {
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if let Some(subprotocol) = subprotocol {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
+    response
+}
+
+/// Any answer but 101: a small JSON body says what was wrong.
+fn refuse(answer: Answer, gate: Option<&Gate>, peer: SocketAddr) -> Answered {
+    let endpoint = gate.map(|gate| gate.config.name.as_str());
+    let (status, code) = (answer.status(), answer.code());
+    tracing::debug!(target: "handshake", endpoint, %peer, status, code, "refused");
+    let body = json!({ "error": code, "message": answer.message() });
+    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    for (name, value) in answer.headers() {
+        if let Ok(name) = HeaderName::try_from(*name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+    if answer.retry_after() {
+        let seconds = gate.map_or(RETRY_AFTER_SECONDS, |gate| gate.config.retry_after.as_secs());
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// Hands an admitted client's connection on to its endpoint, once the 101 is written; a client that does not get it
+/// has left.
+async fn hand_on(welcome: Welcome, upgrade: OnUpgrade) {
+    let Welcome { session, commands, permit, .. } = welcome;
+    let command = match upgrade.await.ok().and_then(take_socket) {
+        Some((stream, early)) => Command::Attach { session, stream, early, permit },
+        None => Command::Abandon { session },
+    };
+    // The driver takes commands for as long as it lives.
+    let _ = commands.send(command).await;
+}
+
+fn take_socket(upgraded: Upgraded) -> Option<(net::Detached, Vec<u8>)> {
+    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+    Some((net::detach(io.into_inner()).ok()?, read_buf.to_vec()))
+}

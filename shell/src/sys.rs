@@ -1,0 +1,48 @@
+//! The two questions to the system that no safe interface asks. The only unsafe code of the gateway.
+#![allow(unsafe_code)]
+
+use std::{io, os::fd::AsRawFd};
+
+/// Segments sent in a row without an answer, from which on a peer counts as vanished: about six seconds.
+const UNANSWERED_MAX: u8 = 5;
+
+/// Whether the peer's machine has left the last few segments, or probes of a closed window, unanswered
+/// (tcp(7), `TCP_INFO`).
+///
+/// That is what `TCP_USER_TIMEOUT` cannot say: it ends a connection as well whose peer is there and has closed its
+/// window for a while.
+pub fn is_unanswered(socket: &impl AsRawFd) -> bool {
+    // struct tcp_info begins with: state, ca_state, retransmits, probes, backoff, … one byte each.
+    let mut info = [0u8; 8];
+    let mut len = info.len() as libc::socklen_t;
+    // SAFETY: `info` is writable for the `len` bytes that are announced, and the kernel writes at most those; the
+    // descriptor is open for as long as the borrow of `socket`.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    let [_, _, retransmits, probes, ..] = info;
+    result == 0 && retransmits.max(probes) >= UNANSWERED_MAX
+}
+
+/// Raises the limit on open descriptors to the most that the process may have. Returns the limit then in force.
+///
+/// # Errors
+///
+/// The system does not say.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid place for the result.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let raised = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
+    // SAFETY: `raised` is a valid value; a refusal changes nothing.
+    let refused = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) } != 0;
+    Ok(if refused { limit.rlim_cur } else { raised.rlim_cur })
+}

@@ -1,0 +1,199 @@
+//! The keys of an endpoint, parsed once, each bound to one algorithm.
+
+use std::path::Path;
+
+use aws_lc_rs::{hmac, signature::ParsedPublicKey};
+
+use super::{
+    Algorithm, KeyFault, KeyOrigin, KeyProblem, KeySource, TokenFault,
+    jwk::{self, Jwk},
+    pem,
+    public::{self, Kind},
+};
+
+/// The keys. It holds secrets, so it is not printable.
+///
+/// A list, not a map by `kid`: there are a handful of keys, and clients choose the `kid` that is looked for.
+pub(super) struct KeyRing {
+    keys: Vec<Key>,
+}
+
+/// A key for one algorithm: what serves several is here several times. So a signature is only ever checked
+/// in the way that the key was given for, whatever the token says.
+struct Key {
+    algorithm: Algorithm,
+    kid: Option<String>,
+    check: Check,
+}
+
+enum Check {
+    Secret(Box<hmac::Key>),
+    Public(ParsedPublicKey),
+}
+
+/// A key that is understood, and not yet bound.
+struct Candidate {
+    origin: KeyOrigin,
+    kid: Option<String>,
+    kind: Kind,
+    bytes: Vec<u8>,
+    /// The one algorithm that the key is for, where it says so itself.
+    only: Option<Algorithm>,
+}
+
+impl KeyRing {
+    /// Parses the keys, and binds each to those of the `allowed` algorithms that it fits.
+    pub(super) fn new(sources: &[KeySource], allowed: &[Algorithm]) -> Result<KeyRing, Vec<KeyProblem>> {
+        let mut ring = KeyRing { keys: Vec::new() };
+        let mut problems = Vec::new();
+        for (place, source) in sources.iter().enumerate() {
+            for candidate in candidates(place, source) {
+                let bound = candidate.and_then(|candidate| ring.bind(candidate, allowed));
+                problems.extend(bound.err());
+            }
+        }
+        let mut whole = |fault| problems.push(KeyProblem { origin: KeyOrigin::AllKeys, fault });
+        if allowed.is_empty() {
+            whole(KeyFault::NoAlgorithm);
+        }
+        for algorithm in allowed {
+            if !ring.keys.iter().any(|key| key.algorithm == *algorithm) {
+                whole(KeyFault::NoKeyFor(*algorithm));
+            }
+        }
+        if problems.is_empty() { Ok(ring) } else { Err(problems) }
+    }
+
+    /// Whether one of the keys for this algorithm signed the message. With a `kid`, only those that bear it, or
+    /// none, are tried.
+    pub(super) fn verify(
+        &self,
+        algorithm: Algorithm,
+        kid: Option<&str>,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), TokenFault> {
+        let mut fault = TokenFault::UnknownKey;
+        for key in self.keys.iter().filter(|key| key.algorithm == algorithm && key.answers_to(kid)) {
+            if key.check.confirms(message, signature) {
+                return Ok(());
+            }
+            fault = TokenFault::BadSignature;
+        }
+        Err(fault)
+    }
+
+    fn bind(&mut self, candidate: Candidate, allowed: &[Algorithm]) -> Result<(), KeyProblem> {
+        let Candidate { origin, kid, kind, bytes, only } = candidate;
+        let mut serves = kind.serves().to_vec();
+        serves.retain(|algorithm| only.is_none_or(|only| only == *algorithm));
+        if !serves.iter().any(|algorithm| allowed.contains(algorithm)) {
+            return Err(KeyProblem { origin, fault: KeyFault::FitsNone { serves } });
+        }
+        for algorithm in serves.into_iter().filter(|algorithm| allowed.contains(algorithm)) {
+            let Some(check) = Check::new(algorithm, &bytes) else {
+                return Err(KeyProblem { origin, fault: KeyFault::NotAKey });
+            };
+            self.keys.push(Key { algorithm, kid: kid.clone(), check });
+        }
+        Ok(())
+    }
+}
+
+impl Key {
+    fn answers_to(&self, kid: Option<&str>) -> bool {
+        match (kid, &self.kid) {
+            (Some(asked), Some(own)) => asked == own,
+            _ => true,
+        }
+    }
+}
+
+impl Check {
+    fn new(algorithm: Algorithm, bytes: &[u8]) -> Option<Check> {
+        let hash = match algorithm {
+            Algorithm::HS256 => hmac::HMAC_SHA256,
+            Algorithm::HS384 => hmac::HMAC_SHA384,
+            Algorithm::HS512 => hmac::HMAC_SHA512,
+            _ => return ParsedPublicKey::new(public::scheme(algorithm)?, bytes).ok().map(Check::Public),
+        };
+        Some(Check::Secret(Box::new(hmac::Key::new(hash, bytes))))
+    }
+
+    fn confirms(&self, message: &[u8], signature: &[u8]) -> bool {
+        match self {
+            Check::Secret(key) => hmac::verify(key, message, signature).is_ok(),
+            Check::Public(key) => key.verify_sig(message, signature).is_ok(),
+        }
+    }
+}
+
+/// The keys that a source gives, or what is wrong with each.
+fn candidates(place: usize, source: &KeySource) -> Vec<Result<Candidate, KeyProblem>> {
+    match source {
+        KeySource::Secret(bytes) => vec![from_secret(KeyOrigin::Secret { place }, bytes.clone())],
+        KeySource::Pem { file, text } => vec![from_pem(KeyOrigin::File(file.clone()), text)],
+        KeySource::Jwks { file, text } => from_jwks(file, text),
+    }
+}
+
+fn from_secret(origin: KeyOrigin, bytes: Vec<u8>) -> Result<Candidate, KeyProblem> {
+    match secret_fault(&bytes) {
+        Some(fault) => Err(KeyProblem { origin, fault }),
+        None => Ok(Candidate { origin, kid: None, kind: Kind::Secret, bytes, only: None }),
+    }
+}
+
+fn secret_fault(bytes: &[u8]) -> Option<KeyFault> {
+    if bytes.is_empty() {
+        Some(KeyFault::EmptySecret)
+    } else if bytes.trim_ascii_start().starts_with(b"-----BEGIN ") {
+        Some(KeyFault::SecretIsPem)
+    } else {
+        None
+    }
+}
+
+fn from_pem(origin: KeyOrigin, text: &[u8]) -> Result<Candidate, KeyProblem> {
+    match pem::read(text).and_then(|bytes| Ok((public::kind(&bytes)?, bytes))) {
+        Ok((kind, bytes)) => Ok(Candidate { origin, kid: None, kind, bytes, only: None }),
+        Err(fault) => Err(KeyProblem { origin, fault }),
+    }
+}
+
+fn from_jwks(file: &Path, text: &[u8]) -> Vec<Result<Candidate, KeyProblem>> {
+    let whole = || KeyOrigin::File(file.to_owned());
+    let found: Vec<_> = match jwk::read(text) {
+        Err(fault) => return vec![Err(KeyProblem { origin: whole(), fault })],
+        Ok(jwk::File::One(key)) => from_jwk(whole(), &key).into_iter().collect(),
+        Ok(jwk::File::Set(keys)) => {
+            let origin =
+                |place, key: &Jwk| KeyOrigin::InSet { file: file.to_owned(), place, kid: key.kid.clone() };
+            keys.iter().enumerate().filter_map(|(place, key)| from_jwk(origin(place, key), key)).collect()
+        }
+    };
+    if found.is_empty() {
+        return vec![Err(KeyProblem { origin: whole(), fault: KeyFault::NoJwkForSignatures })];
+    }
+    found
+}
+
+/// The key, or what is wrong with it; `None` if it is to be passed over.
+fn from_jwk(origin: KeyOrigin, key: &Jwk) -> Option<Result<Candidate, KeyProblem>> {
+    let parsed = key.parse().and_then(|parsed| parsed.map(check_kind).transpose());
+    match parsed {
+        Ok(parsed) => parsed.map(|jwk::Parsed { kind, bytes, only }| {
+            Ok(Candidate { origin, kid: key.kid.clone(), kind, bytes, only })
+        }),
+        Err(fault) => Some(Err(KeyProblem { origin, fault })),
+    }
+}
+
+/// Makes sure that the key is what it says it is.
+fn check_kind(parsed: jwk::Parsed) -> Result<jwk::Parsed, KeyFault> {
+    let fault = match parsed.kind {
+        Kind::Secret => secret_fault(&parsed.bytes),
+        claimed => (public::kind(&parsed.bytes)? != claimed).then_some(KeyFault::NotAKey),
+    };
+    fault.map_or(Ok(parsed), Err)
+}

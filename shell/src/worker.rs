@@ -1,0 +1,65 @@
+//! Threads that run endpoints.
+
+use std::{io, rc::Rc, thread};
+
+use tokio::{
+    runtime::{Builder, LocalOptions},
+    sync::{mpsc, oneshot, watch},
+};
+
+use crate::{
+    config::EndpointConfig,
+    endpoint::{self, Command, Status},
+};
+
+/// What an endpoint needs to begin.
+#[derive(Debug)]
+pub(crate) struct Start {
+    /// Its configuration.
+    pub(crate) config: EndpointConfig,
+    /// What it is told.
+    pub(crate) commands: mpsc::Receiver<Command>,
+    /// What it tells.
+    pub(crate) status: watch::Sender<Status>,
+    /// Told when it has drained.
+    pub(crate) done: oneshot::Sender<()>,
+}
+
+/// Starts a thread that runs these endpoints until all have drained.
+///
+/// # Errors
+///
+/// The system has no thread, or no descriptors for it.
+pub(crate) fn spawn(index: usize, endpoints: Vec<Start>) -> io::Result<()> {
+    let (began, begun) = std::sync::mpsc::channel();
+    thread::Builder::new().name(format!("endpoints-{index}")).spawn(move || {
+        match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+            Ok(runtime) => {
+                // `spawn` waits for it.
+                let _ = began.send(Ok(()));
+                runtime.block_on(run(endpoints));
+            }
+            Err(error) => {
+                let _ = began.send(Err(error));
+            }
+        }
+    })?;
+    begun.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended before it began")))
+}
+
+async fn run(endpoints: Vec<Start>) {
+    let tasks: Vec<_> = endpoints
+        .into_iter()
+        .map(|start| {
+            tokio::task::spawn_local(async move {
+                endpoint::run(Rc::new(start.config), start.commands, start.status).await;
+                // Nobody waits for it any more where the gateway was told to stop at once.
+                let _ = start.done.send(());
+            })
+        })
+        .collect();
+    for task in tasks {
+        // One that has panicked has said so; `done` is dropped with it, which is noticed.
+        let _ = task.await;
+    }
+}
