@@ -29,7 +29,7 @@ pub struct Before {
 #[derive(Clone, Debug)]
 enum Effect {
     Ignored(Option<String>, ActionFault),
-    Message(SessionId),
+    Message(SessionId, String),
     Close { session: SessionId, code: u16, reason: String, replaced: bool },
 }
 
@@ -120,8 +120,8 @@ impl Before {
                 let sum: usize = seen.sessions.iter().map(|session| session.queue).sum();
                 let fullest = seen.sessions.iter().filter(|other| other.is_live()).rev();
                 let fullest = fullest.max_by_key(|other| other.queue).map(|fullest| fullest.id);
-                let too_slow = session.queue > settings.client_queue_bytes_max
-                    || sum > settings.client_queue_bytes_total_max && fullest == Some(id);
+                let too_slow = session.queue >= settings.client_queue_bytes_max
+                    || sum >= settings.client_queue_bytes_total_max && fullest == Some(id);
                 must!(
                     too_slow,
                     "{id:?} is too slow with {} bytes of {sum}, fullest {fullest:?}",
@@ -180,7 +180,13 @@ impl Before {
                 must!(step.said.contains(&fact), "no {fact:?}");
                 (1, 0)
             }
-            Some(Effect::Message(to)) => {
+            Some(Effect::Message(to, user)) if step.said.contains(&too_slow(*to)) => {
+                // Its queue was full already, or it was the fullest in sum: the message comes too late.
+                let fact = Said::Ignored { user: Some(user.clone()), fault: ActionFault::NoSession };
+                must!(step.said.contains(&fact), "no {fact:?}");
+                (1, 0)
+            }
+            Some(Effect::Message(to, _)) => {
                 let to = said(&|said| matches!(said, Said::Message { session, .. } if session == to));
                 must!(to == 1, "{to} messages for a `send`");
                 (0, 0)
@@ -280,9 +286,10 @@ fn answers(seen: &History, user: &str) -> Vec<Option<Refusal>> {
 
 fn effect(seen: &History, action: &Action<'_>) -> Effect {
     let (Action::Send { user, .. } | Action::Close { user, .. }) = action;
-    let session = user.as_deref().and_then(|user| seen.live(user)).expect("judged not to be bad").id;
+    let live = user.as_deref().and_then(|user| seen.live(user)).expect("judged not to be bad");
+    let session = live.id;
     match action {
-        Action::Send { .. } => Effect::Message(session),
+        Action::Send { .. } => Effect::Message(session, live.who.user().to_owned()),
         Action::Close { status, reason, .. } => {
             let code = match status {
                 Some(Status::Code(code)) => code.get(),
@@ -297,6 +304,10 @@ fn effect(seen: &History, action: &Action<'_>) -> Effect {
             Effect::Close { session, code, reason: reason.to_owned(), replaced }
         }
     }
+}
+
+fn too_slow(session: SessionId) -> Said {
+    Said::Ended { session, cause: EndCause::TooSlow }
 }
 
 /// At most 123 bytes of whole characters.

@@ -279,7 +279,9 @@ fn law_9_sees_one_session_too_many_and_a_slot_taken_twice() {
 #[test]
 fn law_9_sees_a_queue_beyond_its_bound() {
     let settings = Settings { client_queue_bytes_max: 4, ..settings() };
-    Story::with_ann_and_bob(&settings).ends_badly(0, send("ann"), &[handed(0, "hello", 5)], Law::Bounds9);
+    let mut story = Story::with_ann_and_bob(&settings);
+    story.goes_on(0, send("ann"), &[handed(0, "hello", 5)]);
+    story.ends_badly(0, send("ann"), &[handed(0, "hello", 5)], Law::Bounds9);
 }
 
 #[test]

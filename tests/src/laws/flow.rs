@@ -8,8 +8,8 @@ use crate::{
     said::{Said, What},
 };
 
-/// 9: no event goes to a link above its mark, no session beyond the slots, none into a slot that is taken.
-pub(super) fn bounds_of_link_and_slots(seen: &History, _: &Step<'_>, said: &Said) -> Verdict {
+/// 9: no event goes to a link above its mark, no message to a client whose queue is full, no session beyond the slots, none into a slot that is taken.
+pub(super) fn bounds_of_queues_and_slots(seen: &History, _: &Step<'_>, said: &Said) -> Verdict {
     match *said {
         Said::Event { .. } => must!(
             !seen.link.full,
@@ -17,6 +17,14 @@ pub(super) fn bounds_of_link_and_slots(seen: &History, _: &Step<'_>, said: &Said
             seen.link.queued(),
             seen.link.unconfirmed()
         ),
+        Said::Message { session, .. } => {
+            let live = || seen.sessions.iter().filter(|session| session.is_live());
+            let queue = seen.session(session).map_or(0, |known| known.queue);
+            must!(queue < seen.settings.client_queue_bytes_max, "{said:?}, where {queue} bytes are queued");
+            let total: usize = live().map(|session| session.queue).sum();
+            let max = seen.settings.client_queue_bytes_total_max;
+            must!(total < max, "{said:?}, where {total} bytes are queued for all clients");
+        }
         Said::Admit(id) => {
             let holders = || seen.sessions.iter().filter(|session| seen.holds_slot(session));
             let (taken, max) = (holders().count(), seen.settings.sessions_max);
@@ -33,8 +41,8 @@ pub(super) fn bounds_of_link_and_slots(seen: &History, _: &Step<'_>, said: &Said
     Ok(())
 }
 
-/// 9: parked bytes and clients' queues exceed their bounds by no more than the item that crossed them.
-pub(super) fn bounds_of_clients(seen: &History, step: &Step<'_>) -> Verdict {
+/// 9: parked bytes exceed their bounds by no more than the item that crossed them.
+pub(super) fn bounds_of_parked(seen: &History, step: &Step<'_>) -> Verdict {
     let settings = &seen.settings;
     if let Input::Message { session, payload } = step.input
         && step.harmless.is_none()
@@ -49,13 +57,6 @@ pub(super) fn bounds_of_clients(seen: &History, step: &Step<'_>) -> Verdict {
         let max = settings.parked_bytes_total_max;
         must!(total.saturating_sub(last) <= max, "{total} bytes are parked in sum");
     }
-    let live = || seen.sessions.iter().filter(|session| session.is_live());
-    for session in live() {
-        let queue = session.queue;
-        must!(queue <= settings.client_queue_bytes_max, "{queue} bytes are queued for {:?}", session.id);
-    }
-    let total: usize = live().map(|session| session.queue).sum();
-    must!(total <= settings.client_queue_bytes_total_max, "{total} bytes are queued for all clients");
     Ok(())
 }
 

@@ -115,7 +115,7 @@ const EACH: &[(Law, Each)] = &[
     (Law::Fifo5, order::fifo),
     (Law::Silence6, order::silence),
     (Law::Convergence8, order::close_again),
-    (Law::Bounds9, flow::bounds_of_link_and_slots),
+    (Law::Bounds9, flow::bounds_of_queues_and_slots),
     (Law::NoSilentLoss10, flow::counted),
     (Law::Progress13, flow::resumed_in_order),
     (Law::Expiry14, sessions::expired),
@@ -127,7 +127,7 @@ const EACH: &[(Law, Each)] = &[
 const AFTER: &[(Law, After)] = &[
     (Law::OneSession2, sessions::one_session),
     (Law::TakeoverAndGap3, sessions::takeover),
-    (Law::Bounds9, flow::bounds_of_clients),
+    (Law::Bounds9, flow::bounds_of_parked),
     (Law::NoSilentLoss10, flow::nothing_lost),
     (Law::Progress13, ends::deadline_ahead),
     (Law::Expiry14, sessions::outlived),
