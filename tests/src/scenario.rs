@@ -434,6 +434,9 @@ impl World {
         if let Ok(Action::Close { user: Some(user), .. }) = &action {
             crossed = self.is_coming(user);
             known = self.kept.remove(user.as_ref()).is_some();
+            // Law 8 is of a backend that has read the old link to its end: one that speaks before may err.
+            known &=
+                !self.application.iter().any(|(_, who, of_this_life)| !of_this_life && who.user() == user);
             self.lost.remove(user.as_ref());
         }
         self.back.push_back(Back::Action { action, crossed, known });
