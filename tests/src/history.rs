@@ -324,7 +324,13 @@ impl History {
         if gap == Millis(0) {
             return if lefts.any(|left| left.is_none()) { None } else { Some(false) };
         }
-        Some(lefts.any(|left| left.is_none_or(|left| left + gap > self.now)))
+        Some(self.gap_runs(session) || lefts.any(|left| left.is_none_or(|left| left + gap > self.now)))
+    }
+
+    /// Whether the gap after the last `close` of the session's user that left is not over, whatever became of it.
+    fn gap_runs(&self, session: &Session) -> bool {
+        let left = self.left_at.get(session.who.user());
+        left.is_some_and(|left| *left + self.settings.reopen_gap > self.now)
     }
 
     /// Whether a `close` of that user is yet to go out on this link.
@@ -347,8 +353,9 @@ impl History {
         let given_up = self.given_up_at(session).is_some_and(|at| at.to <= self.now);
         session.client != Client::Left
             || match session.close {
-                Close::NotDue | Close::GivenUp => false,
-                Close::Owed => !given_up,
+                Close::NotDue => false,
+                Close::GivenUp => self.gap_runs(session),
+                Close::Owed => !given_up || self.gap_runs(session),
                 Close::Said { left, .. } => !given_up || gap_left(left),
                 Close::Confirmed { left } => gap_left(left),
             }
