@@ -47,10 +47,7 @@ impl KeyRing {
         let mut ring = KeyRing { keys: Vec::new() };
         let mut problems = Vec::new();
         for (place, source) in sources.iter().enumerate() {
-            for candidate in candidates(place, source) {
-                let bound = candidate.and_then(|candidate| ring.bind(candidate, allowed));
-                problems.extend(bound.err());
-            }
+            problems.extend(ring.add(place, source, allowed));
         }
         let mut whole = |fault| problems.push(KeyProblem { origin: KeyOrigin::AllKeys, fault });
         if allowed.is_empty() {
@@ -81,6 +78,37 @@ impl KeyRing {
             fault = TokenFault::BadSignature;
         }
         Err(fault)
+    }
+
+    /// Binds the keys that a source gives, and returns what is wrong with them.
+    ///
+    /// Issuers publish sets with keys for several algorithms, so those of a set that serve nothing that is
+    /// allowed are passed over; but if no other is left, the file is a mistake.
+    fn add(&mut self, place: usize, source: &KeySource, allowed: &[Algorithm]) -> Vec<KeyProblem> {
+        let bound_before = self.keys.len();
+        let (mut problems, mut passed_over) = (Vec::new(), Vec::new());
+        for candidate in candidates(place, source) {
+            match candidate.and_then(|candidate| self.bind(candidate, allowed)) {
+                Ok(()) => {}
+                Err(KeyProblem { origin: KeyOrigin::InSet { .. }, fault: KeyFault::FitsNone { serves } }) => {
+                    passed_over.extend(serves);
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        // One that is damaged might have been the one that fits.
+        let all_passed_over = self.keys.len() == bound_before && problems.is_empty();
+        if let (true, KeySource::Jwks { file, .. }) = (all_passed_over, source) {
+            let mut serves = Vec::new();
+            for algorithm in passed_over {
+                if !serves.contains(&algorithm) {
+                    serves.push(algorithm);
+                }
+            }
+            let origin = KeyOrigin::File(file.clone());
+            problems.push(KeyProblem { origin, fault: KeyFault::FitsNone { serves } });
+        }
+        problems
     }
 
     fn bind(&mut self, candidate: Candidate, allowed: &[Algorithm]) -> Result<(), KeyProblem> {

@@ -66,9 +66,9 @@ pub enum KeyFault {
     NoJwkForSignatures,
     /// A JWK whose `alg` is not for keys of its `kty` and `crv`.
     JwkAlgorithm(Algorithm),
-    /// A key for other algorithms than those that are allowed.
+    /// A key for other algorithms than those that are allowed, or a set of none but such.
     FitsNone {
-        /// The algorithms that it would serve.
+        /// The algorithms that it would serve, none twice.
         serves: Vec<Algorithm>,
     },
     /// An allowed algorithm for which there is no key.
