@@ -20,7 +20,8 @@ use crate::token::{KeySource, Source, TokenSettings};
 /// The most bytes of a file that holds a secret or keys.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// The keys that give keys.
+/// The keys that give keys: an endpoint that has one of them inherits none, so that whose tokens it accepts can be
+/// read in one place.
 const KEYS: [&str; 5] = ["secret", "secret_base64", "secret_file", "public_key_file", "jwks_file"];
 
 const ALGORITHM: Parsed<Algorithm> = Parsed {
@@ -61,7 +62,7 @@ enum Fits {
 /// Reads `[token]`; `None` if something in it is missing or wrong.
 pub(super) fn read(s: &Section<'_>) -> Option<TokenSettings> {
     let algorithms = s.required("algorithms", list(ALGORITHM), "[\"HS256\"]");
-    let given = keys(s);
+    let given = s.group(&KEYS, "secret", keys);
     let issuers = s.optional("issuer", one_or_list(Text { bytes_max: 1024 }));
     let audiences = s.optional("audience", one_or_list(Text { bytes_max: 1024 }));
     let leeway = s.get("leeway", span(std::time::Duration::ZERO, MINUTE * 10), Default::default());
@@ -213,11 +214,6 @@ fn warn(s: &Section<'_>, algorithms: &[Algorithm], given: &[Given]) {
             let text = format!("{what}has {len} bytes; take at least {least} for {name} (RFC 7518, 3.2)");
             s.reader.warn(&given.place, &text);
         }
-    }
-    let (inherited, own): (Vec<_>, Vec<_>) = given.iter().partition(|given| given.place.inherited);
-    if let (Some(inherited), false) = (inherited.first(), own.is_empty()) {
-        let text = format!("has keys of its own and accepts that of {} too", inherited.place.name);
-        s.reader.warn(&s.here(), &text);
     }
 }
 
