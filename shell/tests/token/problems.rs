@@ -110,12 +110,12 @@ fn a_key_for_nothing_and_an_algorithm_without_a_key_are_named() {
         said(&settings),
         [
             "keys[0] (secret): it serves HS256, HS384, HS512, and none of that is allowed; allow it, or remove the key",
-            "key file \"/etc/trunkline/jwks.json\", key 1 of the set (kid \"k1\"): `x` is missing or does not \
+            "\"/etc/trunkline/jwks.json\", key 1 of the set (kid \"k1\"): `x` is missing or does not \
              decode; get the file from the issuer again",
-            "key file \"/etc/trunkline/issuer.pem\": there is no PEM block in it; it needs a line `-----BEGIN PUBLIC \
+            "\"/etc/trunkline/issuer.pem\": there is no PEM block in it; it needs a line `-----BEGIN PUBLIC \
              KEY-----` and what follows (a key in DER becomes PEM with `openssl pkey -pubin -inform DER -in FILE`)",
-            "keys: there is none for PS256; add one, or do not allow PS256",
-            "keys: there is none for EdDSA; add one, or do not allow EdDSA",
+            "keys: no key fits PS256; add public_key_file or jwks_file, or do not allow PS256",
+            "keys: no key fits EdDSA; add public_key_file or jwks_file, or do not allow EdDSA",
         ]
     );
 }
