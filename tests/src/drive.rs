@@ -367,8 +367,7 @@ fn count(reached: &mut Reached, seen: &History, input: &Given, said: &[Said]) {
             }
             Said::Close { session, code, .. } => {
                 let unconfirmed = |known: &crate::history::Session| {
-                    matches!(known.close, Close::GivenUp | Close::Owed | Close::Said { .. })
-                        && known.client == Client::In
+                    matches!(known.close, Close::Owed | Close::Said { .. }) && known.client == Client::In
                 };
                 if code.get() == 1001 && seen.session(session).is_some_and(unconfirmed) {
                     hit("drained without a confirmed close");

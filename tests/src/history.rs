@@ -95,8 +95,6 @@ pub enum Close {
         /// When that byte left.
         left: Option<Time>,
     },
-    /// It was not confirmed in the time that a drain leaves for that, and is not said again.
-    GivenUp,
     /// The backend has it.
     Confirmed {
         /// When its last byte left.
@@ -318,7 +316,7 @@ impl History {
             self.sessions.iter().filter(|other| other.who.user() == session.who.user()).filter_map(|other| {
                 match other.close {
                     Close::Said { left, .. } | Close::Confirmed { left } => Some(left),
-                    Close::NotDue | Close::Owed | Close::GivenUp => None,
+                    Close::NotDue | Close::Owed => None,
                 }
             });
         if gap == Millis(0) {
@@ -350,14 +348,12 @@ impl History {
     pub fn holds_slot(&self, session: &Session) -> bool {
         let gap_left =
             |left: Option<Time>| left.is_none_or(|left| left + self.settings.reopen_gap > self.now);
-        let given_up = self.given_up_at(session).is_some_and(|at| at.to <= self.now);
         session.client != Client::Left
             || match session.close {
                 Close::NotDue => false,
-                Close::GivenUp => self.gap_runs(session),
-                Close::Owed => !given_up || self.gap_runs(session),
-                Close::Said { left, .. } => !given_up || gap_left(left),
-                Close::Confirmed { left } => gap_left(left),
+                // Once a drain is over, nobody will ever hear it.
+                Close::Owed | Close::Said { .. } => !self.empty,
+                Close::Confirmed { left } => gap_left(left) && !self.empty,
             }
     }
 
@@ -378,7 +374,6 @@ impl History {
     pub fn input(&mut self, now: Time, input: &Given, due: Option<Time>) {
         self.now = self.now.max(now);
         self.due = due;
-        self.give_up();
         match *input {
             Input::Message { session, payload } => {
                 if let Some(session) = self.find(session).filter(|session| session.is_live()) {
@@ -423,18 +418,7 @@ impl History {
             }
             _ => {}
         }
-        self.give_up();
         self.settle();
-    }
-
-    fn give_up(&mut self) {
-        let over = |session: &Session| self.given_up_at(session).is_some_and(|at| at.to <= self.now);
-        let over: Vec<bool> = self.sessions.iter().map(over).collect();
-        for (session, _) in self.sessions.iter_mut().zip(over).filter(|(_, over)| *over) {
-            if session.close == Close::Owed {
-                session.close = Close::GivenUp;
-            }
-        }
     }
 
     fn find(&mut self, id: SessionId) -> Option<&mut Session> {
@@ -560,7 +544,6 @@ impl History {
             }
             Said::Abort(_) => {
                 self.link_breaks(when);
-                self.give_up();
             }
             Said::CloseLink(_) => {
                 self.link_breaks(when);

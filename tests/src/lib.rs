@@ -1,5 +1,5 @@
-//! What the tests of Trunkline share: the laws as a monitor, a reference, scenarios, and what drives a machine
-//! through them.
+//! What the tests of Trunkline share: the laws as a monitor, a reference, scenarios and what drives a machine through
+//! them; stories that people read.
 
 pub mod drive;
 pub mod history;
@@ -7,3 +7,4 @@ pub mod laws;
 pub mod reference;
 pub mod said;
 pub mod scenario;
+pub mod story;

@@ -274,12 +274,6 @@ fn answers(seen: &History, user: &str) -> Vec<Option<Refusal>> {
         answers.push(Some(Refusal::Full));
         return answers;
     }
-    let users = seen.sessions.iter().map(|session| session.who.user());
-    let remembered: std::collections::BTreeSet<&str> =
-        users.chain(seen.left_at.keys().map(String::as_str)).collect();
-    if remembered.len() >= 2 * max {
-        answers.push(Some(Refusal::Full));
-    }
     answers.push(None);
     answers
 }
@@ -497,8 +491,9 @@ fn ends_in_time(seen: &History) -> Verdict {
     let gap_over = |left| left + seen.settings.reopen_gap <= seen.now;
     let finished = |session: &Session| match session.close {
         Close::NotDue => true,
-        Close::Owed => false,
-        Close::GivenUp => seen.left_at.get(session.who.user()).is_none_or(|left| gap_over(*left)),
+        Close::Owed => {
+            given_up(session) && seen.left_at.get(session.who.user()).is_none_or(|left| gap_over(*left))
+        }
         Close::Said { left, .. } => given_up(session) && left.is_none_or(gap_over),
         Close::Confirmed { left } => left.is_none_or(gap_over),
     };

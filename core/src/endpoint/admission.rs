@@ -5,6 +5,9 @@ use crate::{
     CloseCode, Duplicates, EndCause, Expiry, Identity, Output, Payload, Queued, Refusal, Sink, Time, close,
 };
 
+/// Users without a session, who are remembered for the crossing window, are bounded too: so many may leave in one.
+const REMEMBERED_MAX: usize = 100_000;
+
 impl<P: Payload> Endpoint<P> {
     pub(super) fn ask<S: Sink<P> + ?Sized>(
         &mut self,
@@ -31,10 +34,7 @@ impl<P: Payload> Endpoint<P> {
             Some(Refusal::BackendAway)
         } else if live && self.settings.duplicates == Duplicates::Reject {
             Some(Refusal::Duplicate)
-        } else if self.sessions.taken() >= max
-            || (known.is_none() && self.users.len() >= max.saturating_mul(2))
-        {
-            // Users without a session are remembered for a moment; that too is bounded.
+        } else if self.sessions.taken() >= max || self.users.len() >= max.saturating_add(REMEMBERED_MAX) {
             Some(Refusal::Full)
         } else {
             None
@@ -48,8 +48,9 @@ impl<P: Payload> Endpoint<P> {
 
     fn admit<S: Sink<P> + ?Sized>(&mut self, identity: Identity, expires: Option<Time>, out: &mut S) {
         let expires = expires.filter(|_| self.settings.expiry == Expiry::Close);
+        self.admissions += 1;
         let user = self.users.find_or_add(identity.user());
-        let id = self.sessions.insert(Session::new(identity, user, expires));
+        let id = self.sessions.insert(Session::new(identity, user, expires, self.admissions));
         out.emit(Output::Admit { session: id });
 
         if let Some(old) = self.users.get(user).live {

@@ -32,7 +32,7 @@ impl<P: Payload> Endpoint<P> {
             s.held.as_ref().map_or(0, |held| held.again.iter().map(|(_, bytes)| bytes).sum::<usize>())
         };
         assert_eq!(self.again_bytes, sum(again), "bytes to be sent again");
-        let owing = |s: &Session<P>| usize::from(s.is_owed());
+        let owing = |s: &Session<P>| usize::from(s.awaited);
         assert_eq!(self.owing, sum(owing), "sessions that are owed something");
         assert!(
             self.settings.redeliver == Redeliver::Unconfirmed || self.again_bytes == 0,
@@ -54,12 +54,9 @@ impl<P: Payload> Endpoint<P> {
             if let Some(expires) = session.expires {
                 assert!(self.expiries.contains(&(expires, id.slot)), "an expiry that nothing waits for");
             }
-            let is_owed = session.stage == Stage::Owed;
-            assert!(!is_owed || self.owed.contains(&id), "an owed close that is not in the queue");
-            assert!(
-                is_owed || self.owed.front() != Some(&id),
-                "a close that is not owed is the next to go out"
-            );
+            assert_eq!(session.stage == Stage::Owed, self.owed.contains(&id), "the queue of owed closes");
+            let over = matches!(session.stage, Stage::Owed | Stage::Sent { .. });
+            assert!(over || !session.awaited, "a drain waits for what is settled");
             let unheard = session.client == Client::Gone && session.stage == Stage::Settled;
             assert!(!unheard, "a slot that could be free");
             self.check_held(id.slot, session);

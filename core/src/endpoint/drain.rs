@@ -1,6 +1,6 @@
 //! The gateway stops (language.md, "Clients that are too slow, and the end of the gateway").
 
-use alloc::collections::VecDeque;
+use alloc::{collections::VecDeque, vec::Vec};
 
 use super::{Endpoint, ending::Farewell, link::Line, pace::Pace, session::Stage, tell};
 use crate::{EndCause, Fact, LinkPhase, Output, Payload, SessionId, Sink, Time};
@@ -11,8 +11,6 @@ pub(super) struct Drain {
     pace: Pace,
     /// When the `close` of a session that is over is waited for no longer.
     give_ups: VecDeque<(Time, SessionId)>,
-    /// Closes that were not waited for any longer.
-    given_up: u64,
     over: bool,
 }
 
@@ -23,11 +21,10 @@ impl<P: Payload> Endpoint<P> {
         }
         let drain = &self.settings.drain;
         let due = self.now + drain.confirm_timeout;
-        let owing = self.sessions.iter().filter(|(_, session)| session.is_owed());
+        let owing = self.sessions.iter().filter(|(_, session)| session.awaited);
         self.drain = Some(Drain {
             pace: Pace::new(self.now, drain.time, self.live.len()),
             give_ups: owing.map(|(id, _)| (due, id)).collect(),
-            given_up: 0,
             over: false,
         });
     }
@@ -59,40 +56,13 @@ impl<P: Payload> Endpoint<P> {
         }
     }
 
-    /// A `close` that is not confirmed by now is waited for no longer, but for its user's gap if it has left.
+    /// A `close` that is not confirmed by now is waited for no longer, but for its user's gap if it has left. Where it
+    /// can still go out, or be confirmed, before the drain is over, it is.
     fn give_up<S: Sink<P> + ?Sized>(&mut self, id: SessionId, out: &mut S) {
-        let Some(drain) = &mut self.drain else { return };
-        match self.sessions.get(id).map(|session| session.stage) {
-            Some(Stage::Owed) => {
-                drain.given_up += 1;
-                self.owing -= 1;
-                self.drop_held(id.slot, false, out);
-                self.forgo_close(id.slot, out);
-                self.skip_given_up();
-            }
-            Some(Stage::Sent { left_at: None, confirmed: false }) => {
-                drain.given_up += 1;
-                self.owing -= 1;
-                self.sessions[id.slot].stage = Stage::GivenUp;
-                self.proceed(id.slot, out);
-            }
-            Some(Stage::Sent { left_at, confirmed: false }) => {
-                drain.given_up += 1;
-                self.sessions[id.slot].stage = Stage::Sent { left_at, confirmed: true };
-                self.proceed(id.slot, out);
-            }
-            _ => {}
+        if self.sessions.get(id).is_some_and(|session| session.awaited) {
+            self.sessions[id.slot].given_up = true;
+            self.proceed(id.slot, out);
         }
-    }
-
-    /// The `close` of a session will never leave the gateway.
-    pub(super) fn forgo_close<S: Sink<P> + ?Sized>(&mut self, slot: u32, out: &mut S) {
-        self.sessions[slot].stage = Stage::Settled;
-        let user = self.sessions[slot].user;
-        self.users.get_mut(user).closes_due -= 1;
-        // First, since with its last session the user may be forgotten.
-        self.ready_again(user);
-        self.proceed(slot, out);
     }
 
     /// Says that nothing is left, once.
@@ -102,12 +72,10 @@ impl<P: Payload> Endpoint<P> {
             return;
         };
         drain.over = true;
-        let unconfirmed_closes = drain.given_up;
         match core::mem::replace(&mut self.line, Line::Over) {
             Line::Connected(line) => {
                 out.emit(Output::CloseLink { link: line.id });
                 let remains = line.remains();
-                self.owe_again(remains.closes, out);
                 self.count_unconfirmed(remains.messages, out);
                 self.send_again(remains.kept, out);
                 tell(out, Fact::Link { phase: LinkPhase::Down });
@@ -118,6 +86,25 @@ impl<P: Payload> Endpoint<P> {
             Line::Waiting { .. } | Line::Over => {}
         }
         self.outage = None;
+        let unconfirmed_closes = self.forgo_closes(out);
         out.emit(Output::Empty { unconfirmed_closes });
+    }
+
+    /// What has not been said by now never will be. How many closes that are.
+    fn forgo_closes<S: Sink<P> + ?Sized>(&mut self, out: &mut S) -> u64 {
+        self.owed.clear();
+        let mut unconfirmed = 0;
+        let over: Vec<SessionId> = self.sessions.iter().map(|(id, _)| id).collect();
+        for SessionId { slot, .. } in over {
+            self.drop_held(slot, false, out);
+            let session = &mut self.sessions[slot];
+            unconfirmed += u64::from(session.is_unconfirmed());
+            let due = u32::from(session.is_close_due());
+            session.stage = Stage::Settled;
+            let user = session.user;
+            self.users.get_mut(user).closes_due -= due;
+            self.proceed(slot, out);
+        }
+        unconfirmed
     }
 }

@@ -44,6 +44,7 @@ impl<P: Payload> Endpoint<P> {
         self.drop_held(slot, goes_out, out);
         if owes {
             self.sessions[slot].stage = Stage::Owed;
+            self.sessions[slot].awaited = true;
             let user = self.sessions[slot].user;
             self.users.get_mut(user).closes_due += 1;
             self.owing += 1;
@@ -72,6 +73,7 @@ impl<P: Payload> Endpoint<P> {
         {
             line.cursor = self.live.after(&self.sessions, slot);
         }
+        self.note_announced(slot);
         self.live.remove(&mut self.sessions, slot);
         self.backlog.remove(&mut self.sessions, slot);
         let session = &mut self.sessions[slot];
@@ -159,14 +161,11 @@ impl<P: Payload> Endpoint<P> {
     // --- The `close` ---
 
     /// The last byte of a session's `close` has left the gateway: its user's gap begins.
-    pub(super) fn close_left<S: Sink<P> + ?Sized>(&mut self, id: SessionId, out: &mut S) {
+    pub(super) fn close_left(&mut self, id: SessionId) {
         let (now, settings) = (self.now, &self.settings);
-        let stage = match self.sessions.get(id).map(|session| session.stage) {
-            Some(Stage::Sent { left_at: None, confirmed }) => Stage::Sent { left_at: Some(now), confirmed },
-            Some(Stage::GivenUp) => Stage::Settled,
-            _ => return,
-        };
-        self.sessions[id.slot].stage = stage;
+        let stage = self.sessions.get(id).map(|session| session.stage);
+        let Some(Stage::Sent { left_at: None, confirmed }) = stage else { return };
+        self.sessions[id.slot].stage = Stage::Sent { left_at: Some(now), confirmed };
         let user = self.sessions[id.slot].user;
         self.gaps.push_back((now + settings.reopen_gap, id, user));
         let known = self.users.get_mut(user);
@@ -176,14 +175,11 @@ impl<P: Payload> Endpoint<P> {
             known.to_forget = true;
             self.forgets.push_back((now + remembered(settings), user));
         }
-        if stage == Stage::Settled {
-            self.proceed(id.slot, out);
-        }
     }
 
     /// The backend's library has received a session's `close`.
     pub(super) fn close_confirmed<S: Sink<P> + ?Sized>(&mut self, id: SessionId, out: &mut S) {
-        self.close_left(id, out);
+        self.close_left(id);
         if let Some(Stage::Sent { left_at, confirmed: false }) = self.sessions.get(id).map(|s| s.stage) {
             self.sessions[id.slot].stage = Stage::Sent { left_at, confirmed: true };
             self.proceed(id.slot, out);
@@ -202,7 +198,7 @@ impl<P: Payload> Endpoint<P> {
     }
 
     /// A session of `user` whose turn came during the gap goes next, if the gap is over.
-    pub(super) fn ready_again(&mut self, user: super::UserIndex) {
+    fn ready_again(&mut self, user: super::UserIndex) {
         if !self.may_open(user) {
             return;
         }
@@ -223,15 +219,20 @@ impl<P: Payload> Endpoint<P> {
     /// Takes a session that is over as far as it goes: settled once its `close` is confirmed and the gap over, its
     /// slot free once its client is gone too.
     pub(super) fn proceed<S: Sink<P> + ?Sized>(&mut self, slot: u32, out: &mut S) {
-        if let Stage::Sent { left_at: Some(left_at), confirmed: true } = self.sessions[slot].stage
-            && left_at + self.settings.reopen_gap <= self.now
-        {
-            self.sessions[slot].stage = Stage::Settled;
+        let session = &mut self.sessions[slot];
+        let mut in_gap = false;
+        if let Stage::Sent { left_at: Some(left_at), confirmed } = session.stage {
+            in_gap = left_at + self.settings.reopen_gap > self.now;
+            if confirmed && !in_gap {
+                session.stage = Stage::Settled;
+            }
+        }
+        if session.awaited && !in_gap && (session.stage == Stage::Settled || session.given_up) {
+            session.awaited = false;
             self.owing -= 1;
         }
-        let session = &self.sessions[slot];
         match session.client {
-            Client::Leaving if !session.is_owed() => {
+            Client::Leaving if !session.awaited => {
                 let (code, reason) = (CloseCode::GOING_AWAY, close::GOING_AWAY);
                 self.close_client(slot, code, reason, Queued::Flush, out);
             }
@@ -240,7 +241,7 @@ impl<P: Payload> Endpoint<P> {
         }
     }
 
-    fn free(&mut self, slot: u32) {
+    pub(super) fn free(&mut self, slot: u32) {
         let Some(session) = self.sessions.remove(slot) else { return };
         let user = self.users.get_mut(session.user);
         user.sessions -= 1;

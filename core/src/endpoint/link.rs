@@ -68,6 +68,9 @@ pub(super) struct Connected<P> {
     pub settling: usize,
     /// The Ping whose answer ends the phase, once everything of the phase has gone out.
     pub target: Option<u64>,
+    /// Sessions that were live when announcing began, up to this number, and that have to be opened before it can end.
+    pub announcing: usize,
+    pub announcing_to: u64,
     /// The oldest live session whose turn to be opened has not come.
     pub cursor: Option<u32>,
     /// Sessions whose turn came before their user's gap had passed, and for whom it now has.
@@ -120,6 +123,8 @@ impl<P> Connected<P> {
             kept: VecDeque::new(),
             settling: 0,
             target: None,
+            announcing: 0,
+            announcing_to: 0,
             cursor: None,
             ready: VecDeque::new(),
         }

@@ -52,6 +52,8 @@ pub struct Endpoint<P> {
     live: List,
     /// Announced sessions whose messages wait for the link, by when they began to.
     backlog: List,
+    /// Sessions admitted so far.
+    admissions: u64,
     /// When the tokens of live sessions expire.
     expiries: BTreeSet<(Time, u32)>,
 
@@ -96,6 +98,7 @@ impl<P: Payload> Endpoint<P> {
             sessions: Slots::new(),
             live: List::new(Order::Age),
             backlog: List::new(Order::Backlog),
+            admissions: 0,
             expiries: BTreeSet::new(),
             line: Line::Waiting { dial_at: now },
             links: 0,

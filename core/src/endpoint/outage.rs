@@ -19,6 +19,8 @@ use crate::{
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Outage {
     since: Time,
+    /// Since when there has been no link.
+    down_since: Time,
     spread: Spread,
 }
 
@@ -35,7 +37,7 @@ const BACKEND_AWAY: Farewell<'static> =
 
 impl Outage {
     pub(super) const fn since(since: Time) -> Self {
-        Outage { since, spread: Spread::Waiting }
+        Outage { since, down_since: since, spread: Spread::Waiting }
     }
 }
 
@@ -77,33 +79,28 @@ impl<P: Payload> Endpoint<P> {
         self.redial_later(line.id);
         let remains = line.remains();
         // Those that were to end on this link, and had more to say before, can no longer say it.
-        for id in core::mem::take(&mut self.owed) {
-            if self.sessions.get(id).is_some_and(|session| session.stage == Stage::Owed) {
-                self.drop_held(id.slot, false, out);
-                self.owed.push_back(id);
-            }
+        for index in 0..self.owed.len() {
+            let slot = self.owed[index].slot;
+            self.drop_held(slot, false, out);
         }
-        self.owe_again(remains.closes, out);
+        self.owe_again(remains.closes);
         self.count_unconfirmed(remains.messages, out);
         self.send_again(remains.kept, out);
         self.disband_backlog(out);
-        self.outage = Some(self.outage.take().unwrap_or(Outage::since(self.now)));
+        let outage = self.outage.get_or_insert(Outage::since(self.now));
+        outage.down_since = self.now;
         tell(out, Fact::Link { phase: LinkPhase::Down });
     }
 
-    /// Closes that had gone out come before those that had not. Those that a drain has given up are over with the link.
-    pub(super) fn owe_again<S: Sink<P> + ?Sized>(&mut self, closes: VecDeque<(u64, SessionId)>, out: &mut S) {
+    /// Closes that had gone out come before those that had not.
+    fn owe_again(&mut self, closes: VecDeque<(u64, SessionId)>) {
         for (_, id) in closes.into_iter().rev() {
             let stage = self.sessions.get(id).map(|session| session.stage);
-            match stage {
-                Some(Stage::Sent { left_at, confirmed: false }) => {
-                    self.sessions[id.slot].stage = Stage::Owed;
-                    let user = self.sessions[id.slot].user;
-                    self.users.get_mut(user).closes_due += u32::from(left_at.is_some());
-                    self.owed.push_front(id);
-                }
-                Some(Stage::GivenUp) => self.forgo_close(id.slot, out),
-                _ => {}
+            if let Some(Stage::Sent { left_at, confirmed: false }) = stage {
+                self.sessions[id.slot].stage = Stage::Owed;
+                let user = self.sessions[id.slot].user;
+                self.users.get_mut(user).closes_due += u32::from(left_at.is_some());
+                self.owed.push_front(id);
             }
         }
     }
@@ -168,10 +165,11 @@ impl<P: Payload> Endpoint<P> {
     /// When held clients begin to be closed, if no link comes up.
     fn spread_at(&self) -> Option<Time> {
         let outage = self.outage.as_ref()?;
-        Some(match self.settings.outage.policy {
+        let held_until = match self.settings.outage.policy {
             OutagePolicy::Hold => outage.since + self.settings.outage.grace,
             OutagePolicy::Close => outage.since,
-        })
+        };
+        Some(held_until.max(outage.down_since))
     }
 
     /// A drain sees to the clients by itself, and while there is a link they are held.
@@ -190,11 +188,11 @@ impl<P: Payload> Endpoint<P> {
         if self.outage_due().is_none_or(|due| due > at) {
             return;
         }
-        let (now, sessions, span) = (self.now, self.live.len(), self.settings.outage.spread);
+        let (sessions, span) = (self.live.len(), self.settings.outage.spread);
         let Some(outage) = &mut self.outage else { return };
         match &mut outage.spread {
             Spread::Waiting => {
-                outage.spread = Spread::Running(Pace::new(now, span, sessions));
+                outage.spread = Spread::Running(Pace::new(at, span, sessions));
                 if sessions > 0 {
                     tell(out, Fact::OutageSpread { sessions });
                 }

@@ -13,7 +13,13 @@ pub(super) struct Session<P> {
     pub user: UserIndex,
     pub expires: Option<Time>,
     pub stage: Stage,
+    /// It is over, and a drain has to wait until that is settled.
+    pub awaited: bool,
+    /// A drain has waited long enough for its `close` to be confirmed.
+    pub given_up: bool,
     pub client: Client,
+    /// Counts the admissions: the older session has the smaller number.
+    pub number: u64,
     /// The link that its last `open` went out on.
     pub opened_on: Option<LinkId>,
     /// When that was.
@@ -44,8 +50,6 @@ pub(super) enum Stage {
         left_at: Option<Time>,
         confirmed: bool,
     },
-    /// Over; its `close` is queued, and a drain waits for it no longer. Only its user's gap does.
-    GivenUp,
     /// Over, and nothing is owed.
     Settled,
 }
@@ -73,13 +77,16 @@ pub(super) struct Held<P> {
 }
 
 impl<P> Session<P> {
-    pub(super) fn new(identity: Identity, user: UserIndex, expires: Option<Time>) -> Self {
+    pub(super) fn new(identity: Identity, user: UserIndex, expires: Option<Time>, number: u64) -> Self {
         Session {
             identity,
             user,
             expires,
             stage: Stage::Live,
+            awaited: false,
+            given_up: false,
             client: Client::Open,
+            number,
             opened_on: None,
             opened_at: Time(0),
             reopened: false,
@@ -101,14 +108,14 @@ impl<P> Session<P> {
         self.held.as_ref().map_or(0, |held| held.parked_bytes)
     }
 
-    /// It is over, and what is owed for it is still waited for.
-    pub(super) fn is_owed(&self) -> bool {
-        matches!(self.stage, Stage::Owed | Stage::Sent { .. })
+    /// Its `close` has not left the gateway.
+    pub(super) fn is_close_due(&self) -> bool {
+        matches!(self.stage, Stage::Owed | Stage::Sent { left_at: None, .. })
     }
 
-    /// Its `close` has not left the gateway, and may still.
-    pub(super) fn is_close_due(&self) -> bool {
-        matches!(self.stage, Stage::Owed | Stage::Sent { left_at: None, .. } | Stage::GivenUp)
+    /// It is over, and its backend may not know.
+    pub(super) fn is_unconfirmed(&self) -> bool {
+        matches!(self.stage, Stage::Owed | Stage::Sent { confirmed: false, .. })
     }
 }
 

@@ -114,7 +114,7 @@ impl<P: Payload> Endpoint<P> {
         self.update_full(out);
         self.send_owed(out);
         while let Some(id) = self.line.connected().and_then(Connected::pop_left) {
-            self.close_left(id, out);
+            self.close_left(id);
         }
         self.settle_link(out);
         self.announce(out);
@@ -133,40 +133,22 @@ impl<P: Payload> Endpoint<P> {
         while let Some(&id) = self.owed.front() {
             let next_ping = self.pings + 1;
             let Some(line) = self.line.connected() else { return };
-            if self.sessions.get(id).is_some_and(|session| session.stage == Stage::Owed) {
-                // What it sent before it ended goes before its `close`.
-                let moment = Moment { now: self.now, next_ping, settings: &self.settings };
-                while let Some((payload, bytes)) = pop_parked(&mut self.sessions[id.slot], line) {
-                    self.parked_bytes -= bytes;
-                    moment.send_message(line, id, &self.sessions[id.slot], payload, out);
-                }
-                if line.full {
-                    return;
-                }
-                let session = &mut self.sessions[id.slot];
-                session.stage = Stage::Sent { left_at: None, confirmed: false };
-                line.emit(self.now, id, Event::Close { who: &session.identity }, out);
-                line.note_close(id, next_ping);
-                update_full(line, &self.settings, out);
+            // What it sent before it ended goes before its `close`.
+            let moment = Moment { now: self.now, next_ping, settings: &self.settings };
+            while let Some((payload, bytes)) = pop_parked(&mut self.sessions[id.slot], line) {
+                self.parked_bytes -= bytes;
+                moment.send_message(line, id, &self.sessions[id.slot], payload, out);
             }
-            self.pop_owed();
-        }
-    }
-
-    /// Takes off the first of the owed closes: it has gone out, or was given up.
-    fn pop_owed(&mut self) {
-        self.owed.pop_front();
-        if let Some(line) = self.line.connected() {
+            if line.full {
+                return;
+            }
+            let session = &mut self.sessions[id.slot];
+            session.stage = Stage::Sent { left_at: None, confirmed: false };
+            line.emit(self.now, id, Event::Close { who: &session.identity }, out);
+            line.note_close(id, next_ping);
+            update_full(line, &self.settings, out);
             line.settling = line.settling.saturating_sub(1);
-        }
-    }
-
-    /// Takes off those at the front that were given up, so that the queue is empty when nothing is owed.
-    pub(super) fn skip_given_up(&mut self) {
-        while let Some(&id) = self.owed.front()
-            && self.sessions.get(id).is_none_or(|session| session.stage != Stage::Owed)
-        {
-            self.pop_owed();
+            self.owed.pop_front();
         }
     }
 
@@ -185,10 +167,12 @@ impl<P: Payload> Endpoint<P> {
     }
 
     pub(super) fn start_announcing<S: Sink<P> + ?Sized>(&mut self, out: &mut S) {
-        let head = self.live.head();
+        let (head, sessions, number) = (self.live.head(), self.live.len(), self.admissions);
         let Some(line) = self.line.connected() else { return };
         line.phase = LinkPhase::Announcing;
         line.cursor = head;
+        line.announcing = sessions;
+        line.announcing_to = number;
         tell(out, Fact::Link { phase: LinkPhase::Announcing });
     }
 
@@ -219,6 +203,7 @@ impl<P: Payload> Endpoint<P> {
 
     fn open<S: Sink<P> + ?Sized>(&mut self, slot: u32, out: &mut S) {
         let id = self.sessions.id(slot);
+        self.note_announced(slot);
         let Some(line) = self.line.connected() else { return };
         let session = &mut self.sessions[slot];
         session.reopened = session.opened_on.is_some();
@@ -267,14 +252,25 @@ impl<P: Payload> Endpoint<P> {
         }
     }
 
-    /// Announcing ends, and with it the outage, when every session's turn has come and that is confirmed.
+    /// A live session is about to be opened on the link, or is over: announcing need not wait for it any more.
+    pub(super) fn note_announced(&mut self, slot: u32) {
+        let session = &self.sessions[slot];
+        let (number, opened_on) = (session.number, session.opened_on);
+        let Some(line) = self.line.connected() else { return };
+        if line.phase == LinkPhase::Announcing && number <= line.announcing_to && opened_on != Some(line.id) {
+            line.announcing -= 1;
+        }
+    }
+
+    /// Announcing ends, and with it the outage, when all who were live when it began have been opened and that is
+    /// confirmed. It does not wait for those who have come since, or it might never end.
     fn finish_announcing<S: Sink<P> + ?Sized>(&mut self, out: &mut S) {
         let next_ping = self.pings + 1;
         let Some(line) = self.line.connected() else { return };
         if line.phase != LinkPhase::Announcing {
             return;
         }
-        if line.cursor.is_none() {
+        if line.announcing == 0 {
             line.target = line.target.or(Some(line.confirming_ping(next_ping)));
         }
         if line.is_target_confirmed() {

@@ -50,7 +50,7 @@ pub(super) fn drain(seen: &History, step: &Step<'_>, said: &Said) -> Verdict {
             };
             let someone = seen.sessions.iter().find(left).map(|session| session.id);
             must!(someone.is_none(), "empty, and {someone:?} is left");
-            let unconfirmed = |session: &&Session| owed(session) || session.close == Close::GivenUp;
+            let unconfirmed = |session: &&Session| owed(session);
             let unconfirmed = seen.sessions.iter().filter(unconfirmed).count() as u64;
             must!(
                 unconfirmed <= unconfirmed_closes,
@@ -75,7 +75,7 @@ fn may_close(seen: &History, session: &Session) -> Verdict {
     let given_up = seen.given_up_at(session).is_some_and(|at| at.from <= seen.now);
     let left = match session.close {
         Close::NotDue => return Ok(()),
-        Close::Owed | Close::Said { .. } | Close::GivenUp => {
+        Close::Owed | Close::Said { .. } => {
             must!(given_up, "the client of {id:?} is closed before its `close` is confirmed");
             return Ok(());
         }

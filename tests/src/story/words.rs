@@ -1,0 +1,192 @@
+//! How a story says things.
+
+use trunkline_core::{
+    ActionFault, DropCause, Duplicates, EndCause, Expiry, Fact, LeaveCause, LinkPhase, Millis, OutagePolicy,
+    Redeliver, Refusal, SessionId, Settings,
+    handshake::Answer,
+    language::{BadAction, Data, Field},
+};
+
+/// Longer texts are cut short: they are about their length.
+const CHARACTERS_MAX: usize = 180;
+
+/// What a frame carries, in a form that can be read and leaves one line one line.
+pub(super) fn data(data: &Data<'_>) -> String {
+    match data {
+        Data::Text(text) if text.is_empty() => "(an empty text)".to_owned(),
+        Data::Text(text) => line(text),
+        Data::Binary(bytes) if bytes.is_empty() => "(binary, empty)".to_owned(),
+        Data::Binary(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => format!("(binary) {}", line(text)),
+            Err(_) => format!("(binary) {}", hex(bytes)),
+        },
+    }
+}
+
+fn line(text: &str) -> String {
+    let characters = text.chars().count();
+    let shown = if characters <= CHARACTERS_MAX { characters } else { 40 };
+    let mut line = String::new();
+    for character in text.chars().take(shown) {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    if shown < characters {
+        line.push_str(&format!("… ({characters} characters)"));
+    }
+    line
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.join(" ")
+}
+
+pub(super) fn refusal(reason: Refusal) -> String {
+    let answer = Answer::from(reason);
+    format!("{} {}", answer.status(), answer.code())
+}
+
+pub(super) fn fact(fact: &Fact<'_>, mut name: impl FnMut(SessionId) -> String) -> String {
+    match *fact {
+        Fact::Link { phase } => format!("the link is {}", link_phase(phase)),
+        Fact::Ended { session, cause } => format!("{}'s session is over: {}", name(session), end(cause)),
+        Fact::ActionIgnored { fault, .. } => format!("ignored: {}", action_fault(fault)),
+        Fact::StatusReplaced { .. } => "its status may not be sent".to_owned(),
+        Fact::MessagesDropped { session, messages, cause } => {
+            format!("messages of {} that are lost: {messages}, {}", name(session), drop_cause(cause))
+        }
+        Fact::QueueDropped { session, bytes } => {
+            format!("bytes queued for {} that are lost: {bytes}", name(session))
+        }
+        Fact::Unconfirmed { messages } => format!("messages that the link did not confirm: {messages}"),
+        Fact::PongTimeout => "the Ping was not answered in time".to_owned(),
+        Fact::LinkFull => "the link is full".to_owned(),
+        Fact::LinkDrained => "the link is full no more".to_owned(),
+        Fact::OutageSpread { sessions } => {
+            format!("the backend is away, and no more clients are held; to be closed: {sessions}")
+        }
+        Fact::Stale => "it came too late, and changes nothing".to_owned(),
+    }
+}
+
+fn link_phase(phase: LinkPhase) -> &'static str {
+    match phase {
+        LinkPhase::Down => "down",
+        LinkPhase::Settling => "settling",
+        LinkPhase::Announcing => "announcing",
+        LinkPhase::Up => "up",
+    }
+}
+
+fn end(cause: EndCause) -> String {
+    match cause {
+        EndCause::Left(LeaveCause::Closed) => "its client left".to_owned(),
+        EndCause::Left(LeaveCause::Lost) => "its client was lost".to_owned(),
+        EndCause::Left(LeaveCause::TimedOut) => "its client was silent".to_owned(),
+        EndCause::Left(LeaveCause::Misbehaved(code)) => format!("its client broke a rule, {}", code.get()),
+        EndCause::Backend => "the backend ended it".to_owned(),
+        EndCause::TakenOver => "taken over".to_owned(),
+        EndCause::TooSlow => "its client is too slow".to_owned(),
+        EndCause::Expired => "its token expired".to_owned(),
+        EndCause::Outage => "the backend is away".to_owned(),
+        EndCause::Drained => "the gateway stops".to_owned(),
+    }
+}
+
+fn drop_cause(cause: DropCause) -> &'static str {
+    match cause {
+        DropCause::Parked => "parked when its session ended",
+        DropCause::Unconfirmed => "not confirmed, and its session ended",
+        DropCause::AfterEnd => "after its session ended",
+    }
+}
+
+fn action_fault(fault: ActionFault) -> String {
+    match fault {
+        ActionFault::NoSession => "no_session".to_owned(),
+        ActionFault::NotAnnounced => "not_announced".to_owned(),
+        ActionFault::Bad(BadAction::NotUtf8) => "not UTF-8".to_owned(),
+        ActionFault::Bad(BadAction::NotJson) => "not JSON".to_owned(),
+        ActionFault::Bad(BadAction::TooDeep) => "nested too deep".to_owned(),
+        ActionFault::Bad(BadAction::NotObject) => "not an object".to_owned(),
+        ActionFault::Bad(BadAction::Missing(missing)) => format!("no {}", field(missing)),
+        ActionFault::Bad(BadAction::WrongType(wrong)) => format!("{} of the wrong type", field(wrong)),
+        ActionFault::Bad(BadAction::UnknownAction) => "no such action".to_owned(),
+        ActionFault::Bad(BadAction::NotBase64) => "not base64".to_owned(),
+    }
+}
+
+fn field(field: Field) -> &'static str {
+    match field {
+        Field::Action => "action",
+        Field::User => "user",
+        Field::Username => "username",
+        Field::Data => "data",
+        Field::Status => "status",
+        Field::Reason => "reason",
+    }
+}
+
+/// A line that names the settings that are not the default, with their values; none where all are.
+pub(super) fn changed_settings(settings: &Settings) -> String {
+    let default = named(&Settings::default());
+    let changed: Vec<String> = named(settings)
+        .into_iter()
+        .zip(default)
+        .filter(|(set, default)| set != default)
+        .map(|((name, value), _)| format!("{name} = {value}"))
+        .collect();
+    if changed.is_empty() { String::new() } else { format!("with      {}\n", changed.join(", ")) }
+}
+
+/// The settings, by their names in docs/configuration.md.
+fn named(settings: &Settings) -> Vec<(&'static str, String)> {
+    let Settings { link, outage, drain, .. } = settings;
+    let ms = |Millis(span): Millis| format!("{span} ms");
+    let bytes = |bytes: usize| format!("{bytes} bytes");
+    let on_duplicate = match settings.duplicates {
+        Duplicates::TakeOver => "take_over",
+        Duplicates::Reject => "reject",
+    };
+    let on_expiry = match settings.expiry {
+        Expiry::Close => "close",
+        Expiry::Ignore => "ignore",
+    };
+    let redeliver = match settings.redeliver {
+        Redeliver::Never => "never",
+        Redeliver::Unconfirmed => "unconfirmed",
+    };
+    let policy = match outage.policy {
+        OutagePolicy::Hold => "hold",
+        OutagePolicy::Close => "close",
+    };
+    vec![
+        ("sessions_max", settings.sessions_max.to_string()),
+        ("on_duplicate", on_duplicate.to_owned()),
+        ("reopen_gap", ms(settings.reopen_gap)),
+        ("crossing_window", ms(settings.crossing_window)),
+        ("on_expiry", on_expiry.to_owned()),
+        ("redeliver", redeliver.to_owned()),
+        ("parked.bytes_max", bytes(settings.parked_bytes_max)),
+        ("parked.total_bytes_max", bytes(settings.parked_bytes_total_max)),
+        ("client_queue.bytes_max", bytes(settings.client_queue_bytes_max)),
+        ("client_queue.total_bytes_max", bytes(settings.client_queue_bytes_total_max)),
+        ("link.redial_min", ms(link.redial_min)),
+        ("link.backoff_first", ms(link.backoff_first)),
+        ("link.backoff_max", ms(link.backoff_max)),
+        ("link.queue_high", bytes(link.high_bytes)),
+        ("link.queue_low", bytes(link.low_bytes)),
+        ("link.confirm_delay", ms(link.confirm_delay)),
+        ("link.ping_interval", ms(link.ping_interval)),
+        ("link.pong_timeout", ms(link.pong_timeout)),
+        ("outage.policy", policy.to_owned()),
+        ("outage.grace", ms(outage.grace)),
+        ("outage.spread", ms(outage.spread)),
+        ("drain.time", ms(drain.time)),
+        ("drain.confirm_timeout", ms(drain.confirm_timeout)),
+    ]
+}
