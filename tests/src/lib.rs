@@ -1,1 +1,3 @@
 //! What the tests of Trunkline share.
+
+pub mod rig;
