@@ -435,6 +435,21 @@ async fn a_message_of_exactly_the_limit_passes() {
 }
 
 #[tokio::test]
+async fn a_connection_ends_as_soon_as_both_sides_have_said_so() {
+    let mut backend = Backend::start().await;
+    let setup = Setup::new(backend.address()).lobby("close_timeout", "1m");
+    let gateway = Gateway::start(&setup).await;
+    let mut ann = Handshake::of("ann").enter_raw(&gateway).await;
+    backend.expect(&opened("ann")).await;
+
+    backend.send(&json!({ "action": "close", "user": { "username": "ann" }, "status": 4000 }));
+    assert_eq!(ann.closed().await.0, 4000);
+    ann.write(&masked_frame(opcode::CLOSE, b"\x0f\xa0")).await;
+
+    ann.ended().await;
+}
+
+#[tokio::test]
 async fn a_client_that_closes_is_answered_with_its_code_and_its_connection_ends() {
     let (mut backend, gateway, mut ann, _bob) = with_raw().await;
     ann.write(&masked_frame(opcode::CLOSE, b"\x0f\xa1bye")).await;
