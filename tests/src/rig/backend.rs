@@ -67,6 +67,16 @@ struct State {
     upgrade: Upgrade,
 }
 
+impl State {
+    fn links_open(&self) -> usize {
+        self.log.iter().fold(0, |open, entry| match entry.heard {
+            Heard::Began => open + 1,
+            Heard::Ended => open - 1,
+            _ => open,
+        })
+    }
+}
+
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -119,16 +129,18 @@ impl Backend {
         }
     }
 
-    /// One that knows nothing of what this one has heard, on the same port: as after a restart. All links of this
-    /// one are cut.
-    pub async fn restarted(mut self) -> Backend {
+    /// A new one on the same port, as after a restart: it knows nothing of what the old one has heard. All links are
+    /// cut, and what the old one has heard is returned.
+    pub async fn restarted(mut self) -> (Backend, Vec<Event>) {
         self.stop_listening().await;
         self.cut();
-        self.shared =
-            Arc::new(Shared { echoes: self.shared.echoes, state: Mutex::default(), changed: Notify::new() });
+        self.wait("its links end", |state| (state.links_open() == 0).then_some(())).await;
+        let heard = self.events();
+        let echoes = self.shared.echoes;
+        self.shared = Arc::new(Shared { echoes, state: Mutex::default(), changed: Notify::new() });
         self.taken = 0;
         self.listen();
-        self
+        (self, heard)
     }
 
     /// With this receive buffer in each link's socket, from the next time that it listens.
@@ -295,11 +307,7 @@ impl Backend {
 
     /// Links that have begun and not ended.
     pub fn links_open(&self) -> usize {
-        self.shared.state().log.iter().fold(0, |open, entry| match entry.heard {
-            Heard::Began => open + 1,
-            Heard::Ended => open - 1,
-            _ => open,
-        })
+        self.shared.state().links_open()
     }
 
     async fn wait<T>(&self, what: &str, mut is: impl FnMut(&State) -> Option<T>) -> T {

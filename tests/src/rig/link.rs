@@ -33,6 +33,8 @@ pub enum Heard {
     Began,
     /// An event.
     Event(Event),
+    /// A Ping. The library has answered it before anything that follows is read.
+    Ping,
     /// A Pong, with its payload.
     Pong(Vec<u8>),
     /// A close frame, with its code.
@@ -112,7 +114,7 @@ impl Link {
             }
             Message::Pong(payload) => self.note(Heard::Pong(payload.to_vec())),
             Message::Close(frame) => self.note(Heard::Close(frame.map(|frame| frame.code.into()))),
-            Message::Ping(_) => {}
+            Message::Ping(_) => self.note(Heard::Ping),
             other => panic!("an event is text: {other:?}"),
         }
     }
