@@ -1,3 +1,10 @@
-//! What the tests of Trunkline share.
+//! What the tests of Trunkline share: the laws as a monitor, a reference, scenarios, and what drives a machine
+//! through them; and a rig that runs a whole gateway between real sockets.
 
+pub mod drive;
+pub mod history;
+pub mod laws;
+pub mod reference;
 pub mod rig;
+pub mod said;
+pub mod scenario;

@@ -30,10 +30,7 @@ impl Gateway {
     ///
     /// It does not start.
     pub async fn start(setup: &Setup) -> Gateway {
-        let program = match Program::new(setup.config()) {
-            Ok(program) => program,
-            Err(problems) => panic!("{problems:?}"),
-        };
+        let program = Program::new(setup.config());
         let (ready, listening) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let (end, ended) = oneshot::channel();
