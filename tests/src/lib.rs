@@ -1,10 +1,11 @@
 //! What the tests of Trunkline share: the laws as a monitor, a reference, scenarios and what drives a machine through
-//! them; stories that people read.
+//! them; stories that people read; a rig of real sockets.
 
 pub mod drive;
 pub mod history;
 pub mod laws;
 pub mod reference;
+pub mod rig;
 pub mod said;
 pub mod scenario;
 pub mod story;

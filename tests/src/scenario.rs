@@ -403,7 +403,8 @@ impl World {
             }
             Back::Action { action, crossed, known } => {
                 if let Ok(Action::Close { user: Some(user), .. }) = &action
-                    && crossed
+                    // It crosses what was under way when it was said, and what has gone out while it was.
+                    && (crossed || self.is_coming(user))
                     && (!known || self.window != WINDOW_FOREVER)
                 {
                     self.excused.insert(user.clone().into_owned());

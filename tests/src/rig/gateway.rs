@@ -1,0 +1,108 @@
+//! The gateway under test.
+
+use std::{io, net::SocketAddr, thread, time::Duration};
+
+use serde_json::Value;
+use tokio::{
+    runtime::{Builder, LocalOptions},
+    sync::oneshot,
+    time::sleep,
+};
+use trunkline::gateway::{Gateway as Program, Listening};
+
+use super::{Answer, Handshake, Raw, Setup, within};
+
+/// Between two looks at what nobody tells.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// A gateway that runs on threads of its own. Once it is dropped it drains, and nobody waits for that.
+#[derive(Debug)]
+pub struct Gateway {
+    listening: Listening,
+    stop: Option<oneshot::Sender<()>>,
+    ended: oneshot::Receiver<io::Result<()>>,
+}
+
+impl Gateway {
+    /// Starts one, and waits until it listens.
+    ///
+    /// # Panics
+    ///
+    /// It does not start.
+    pub async fn start(setup: &Setup) -> Gateway {
+        let program = Program::new(setup.config());
+        let (ready, listening) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (end, ended) = oneshot::channel();
+        thread::spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+            let runtime = runtime.expect("the system has descriptors for a runtime");
+            let run = program.run(|listening| ready.send(listening).expect("the test waits for it"), async {
+                // Dropped or told: both mean that it is to stop.
+                let _ = stopped.await;
+            });
+            let result = runtime.block_on(run);
+            // Not every test waits for the end.
+            let _ = end.send(result);
+        });
+        let listening = within("the gateway listens", listening).await.expect("the gateway listens");
+        Gateway { listening, stop: Some(stop), ended }
+    }
+
+    /// Where it listens for clients.
+    pub fn address(&self) -> SocketAddr {
+        self.listening.clients[0]
+    }
+
+    /// Where it answers questions about health.
+    pub fn health_address(&self) -> SocketAddr {
+        self.listening.health.unwrap_or(self.address())
+    }
+
+    /// Tells it to stop.
+    pub fn drain(&mut self) {
+        drop(self.stop.take());
+    }
+
+    /// Waits until it has stopped.
+    ///
+    /// # Panics
+    ///
+    /// It ended with an error, or panicked.
+    pub async fn stopped(&mut self) {
+        let result = within("the gateway stops", &mut self.ended).await;
+        result.expect("the gateway does not panic").expect("the gateway ends well");
+    }
+
+    /// What it answers to `GET path` where it is asked about health.
+    pub async fn ask(&self, path: &str) -> Answer {
+        Handshake::get(path).ask(self.health_address()).await.1
+    }
+
+    /// Waits until the link of the endpoint `lobby` is in this phase.
+    pub async fn link_is(&self, phase: &str) {
+        self.is(phase, |ready| ready["endpoints"]["lobby"]["link"] == phase).await;
+    }
+
+    /// Waits until the endpoint `lobby` lets clients in, or does not.
+    pub async fn accepts(&self, accepting: bool) {
+        self.is("accepting", |ready| ready["endpoints"]["lobby"]["accepting"] == accepting).await;
+    }
+
+    /// Waits until it says that it drains.
+    pub async fn drains(&self) {
+        self.is("draining", |ready| ready["draining"] == true).await;
+    }
+
+    /// Waits until what `/readyz` says is as wished.
+    async fn is(&self, what: &str, is: impl Fn(&Value) -> bool) {
+        let mut raw = Raw::connect(self.health_address()).await;
+        let request = Handshake::get("/readyz").text();
+        let asked = async {
+            while !is(&raw.request(request.as_bytes()).await.json()) {
+                sleep(LOOK_AGAIN).await;
+            }
+        };
+        within(&format!("readyz says: {what}"), asked).await;
+    }
+}

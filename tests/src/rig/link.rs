@@ -1,0 +1,159 @@
+//! One link, as the backend's side of it runs.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::{mpsc, watch},
+    time::timeout,
+};
+use tokio_tungstenite::{
+    WebSocketStream, accept_async,
+    tungstenite::{
+        Message,
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
+};
+
+use super::{Event, backend::Shared};
+
+/// How long the other side may take to end a link that was closed.
+const CLOSE_TIME: Duration = Duration::from_secs(5);
+
+/// What came over a link.
+#[derive(Clone, Debug)]
+pub enum Heard {
+    /// It began.
+    Began,
+    /// An event.
+    Event(Event),
+    /// A Ping. The library has answered it before anything that follows is read.
+    Ping,
+    /// A Pong, with its payload.
+    Pong(Vec<u8>),
+    /// A close frame, with its code.
+    Close(Option<u16>),
+    /// It ended: no more comes from it.
+    Ended,
+}
+
+/// What was heard, and from which link.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Which link, counted from 0.
+    pub link: usize,
+    /// What.
+    pub heard: Heard,
+}
+
+/// What a link is told by the test.
+#[derive(Debug)]
+pub(super) enum Order {
+    Send(Message),
+    /// Bytes, past the library.
+    Raw(Vec<u8>),
+    /// A reset, with no word.
+    Cut,
+    /// The closing handshake.
+    Close(u16),
+}
+
+pub(super) struct Link {
+    pub number: usize,
+    pub shared: Arc<Shared>,
+    pub orders: mpsc::UnboundedReceiver<Order>,
+    pub reads: watch::Receiver<bool>,
+}
+
+impl Link {
+    /// Serves a link until it has ended.
+    pub(super) async fn serve(mut self, stream: TcpStream) {
+        stream.set_nodelay(true).expect("the socket is open");
+        let Ok(mut socket) = accept_async(stream).await else { return };
+        self.note(Heard::Began);
+        loop {
+            let reads = *self.reads.borrow_and_update();
+            tokio::select! {
+                order = self.orders.recv() => match order {
+                    Some(order) => if !carry_out(order, &mut socket).await { break },
+                    // The test is over.
+                    None => return,
+                },
+                changed = self.reads.changed() => if changed.is_err() { return },
+                message = socket.next(), if reads => match message {
+                    Some(Ok(message)) => self.take(message, &mut socket).await,
+                    Some(Err(_)) | None => break,
+                },
+            }
+        }
+        self.note(Heard::Ended);
+    }
+
+    fn note(&self, heard: Heard) {
+        self.shared.note(Entry { link: self.number, heard });
+    }
+
+    async fn take(&self, message: Message, socket: &mut WebSocketStream<TcpStream>) {
+        match message {
+            Message::Text(text) => {
+                let text = text.as_str().to_owned();
+                let json: Value = serde_json::from_str(&text).expect("an event is JSON");
+                let event = Event { link: self.number, at: Instant::now(), text, json };
+                let answer = self.shared.echoes.then(|| echo(&event)).flatten();
+                self.note(Heard::Event(event));
+                if let Some(answer) = answer {
+                    // A link that has broken is noticed when it is read.
+                    let _ = socket.send(answer).await;
+                }
+            }
+            Message::Pong(payload) => self.note(Heard::Pong(payload.to_vec())),
+            Message::Close(frame) => self.note(Heard::Close(frame.map(|frame| frame.code.into()))),
+            Message::Ping(_) => self.note(Heard::Ping),
+            other => panic!("an event is text: {other:?}"),
+        }
+    }
+}
+
+/// The `send` that answers a `message` with the same data.
+fn echo(event: &Event) -> Option<Message> {
+    let action = json!({ "action": "send", "user": event.json["user"], "data": event.json["data"] });
+    (event.kind() == "message").then(|| Message::text(action.to_string()))
+}
+
+/// Whether the link goes on.
+async fn carry_out(order: Order, socket: &mut WebSocketStream<TcpStream>) -> bool {
+    match order {
+        // A link that has broken is noticed when it is read.
+        Order::Send(message) => drop(socket.send(message).await),
+        Order::Raw(bytes) => drop(socket.get_mut().write_all(&bytes).await),
+        Order::Cut => {
+            socket.get_ref().set_zero_linger().expect("the socket is open");
+            return false;
+        }
+        Order::Close(code) => {
+            let frame = CloseFrame { code: CloseCode::from(code), reason: "".into() };
+            let _ = socket.close(Some(frame)).await;
+        }
+    }
+    true
+}
+
+/// Answers the request for an upgrade with these bytes, and ends the connection.
+pub(super) async fn refuse(mut stream: TcpStream, answer: &[u8]) {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
+            return;
+        }
+    }
+    let _ = stream.write_all(answer).await;
+    let _ = stream.shutdown().await;
+    // What is unread when a socket is closed turns its end into a reset, which may overtake the answer.
+    let _ = timeout(CLOSE_TIME, stream.read(&mut [0; 1])).await;
+}
