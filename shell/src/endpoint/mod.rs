@@ -182,7 +182,7 @@ impl Hub {
         self.machine.borrow_mut().outlet.forget_client(session);
         self.input(now, Input::Left { session, cause });
         if cause != LeaveCause::Lost {
-            self.machine.borrow_mut().outlet.linger(client);
+            self.machine.borrow_mut().outlet.linger(&client);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
-    rc::Rc,
+    rc::{Rc, Weak},
     task::Waker,
 };
 
@@ -57,8 +57,9 @@ pub(super) struct Outlet {
     /// The drain is over.
     pub(super) is_empty: bool,
 
-    /// Connections of closed clients, and until when they may take to end.
-    lingering: VecDeque<(Time, Rc<Client>)>,
+    /// Connections of closed clients, and until when they may take to end. Weak: a socket is closed with the last
+    /// that holds its client, and one that has ended in time must not be kept open by the list of those that have not.
+    lingering: VecDeque<(Time, Weak<Client>)>,
     /// When each client is to be looked at, to see whether it is still there.
     checks: BinaryHeap<Reverse<(Time, SessionId)>>,
 
@@ -128,13 +129,18 @@ impl Outlet {
     }
 
     /// A client that is over may take this long to read what it is told.
-    pub(super) fn linger(&mut self, client: Rc<Client>) {
-        self.lingering.push_back((self.now + self.patience.close, client));
+    pub(super) fn linger(&mut self, client: &Rc<Client>) {
+        self.lingering.push_back((self.now + self.patience.close, Rc::downgrade(client)));
     }
 
     /// The next client whose connection has had its time to end.
     pub(super) fn next_overdue(&mut self, now: Time) -> Option<Rc<Client>> {
-        self.lingering.pop_front_if(|(due, _)| *due <= now).map(|(_, client)| client)
+        while let Some((_, client)) = self.lingering.pop_front_if(|(due, _)| *due <= now) {
+            if let Some(client) = client.upgrade() {
+                return Some(client);
+            }
+        }
+        None
     }
 
     pub(super) fn check_later(&mut self, at: Time, id: SessionId) {
@@ -319,7 +325,7 @@ impl Sink<Payload> for Outlet {
             Output::Close { session, code, reason, queued } => {
                 self.with_client(session, |client| client.close(code, reason, queued == Queued::Drop));
                 if let Some(client) = self.client(session) {
-                    self.linger(client);
+                    self.linger(&client);
                 }
             }
             Output::Stop { session } => {
