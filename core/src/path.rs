@@ -227,8 +227,8 @@ impl core::error::Error for TemplateError {}
 /// The templates of a gateway's endpoints: no two of them match the same path.
 ///
 /// They are found by their first literal. Those that share it are tried one by one, and those that begin with a
-/// parameter or a wildcard always are.
-#[derive(Clone, Debug)]
+/// parameter or a wildcard always are. By default there are none, and no path matches.
+#[derive(Clone, Default, Debug)]
 pub struct Routes {
     templates: Vec<Template>,
     /// Indices of the templates by their first segment, if it is a literal.

@@ -1,7 +1,7 @@
 //! The gateway as a whole: what is started, in which order, and how it stops.
 
 use std::{
-    cell::Cell, fmt, io, net::SocketAddr, rc::Rc, sync::Arc, thread::available_parallelism, time::Duration,
+    cell::Cell, io, net::SocketAddr, rc::Rc, sync::Arc, thread::available_parallelism, time::Duration,
 };
 
 use tokio::{
@@ -9,16 +9,13 @@ use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
     time::timeout,
 };
-use trunkline_core::path::{Overlap, Routes};
 
 use crate::{
     config::{Config, EndpointConfig},
     endpoint::{Command, Status},
     net,
     server::{Front, Gate, Serves, accept},
-    sys,
-    token::{KeyProblem, Verifier},
-    worker,
+    sys, worker,
 };
 
 /// Commands that may wait for an endpoint; handshakes beyond wait their turn.
@@ -28,35 +25,10 @@ const SPARE_DESCRIPTORS: u64 = 64;
 /// How much longer than the drain itself the end may take, before the gateway stops waiting for it.
 const DRAIN_SLACK: Duration = Duration::from_secs(15);
 
-/// A gateway that is ready to run: everything that could be wrong with its configuration has been looked at, and
-/// nothing listens yet.
+/// A gateway that is ready to run; nothing listens yet.
+#[derive(Debug)]
 pub struct Gateway {
     config: Config,
-    routes: Routes,
-    verifiers: Vec<Verifier>,
-}
-
-/// What is wrong with a configuration, though each of its values is right.
-#[derive(Debug)]
-pub enum Problem {
-    /// The keys of an endpoint's tokens.
-    Keys {
-        /// Which endpoint.
-        endpoint: String,
-        /// What is wrong with one of them.
-        problem: KeyProblem,
-    },
-    /// Two endpoints have the same paths.
-    Paths(Overlap),
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Problem::Keys { endpoint, problem } => write!(f, "endpoints.{endpoint}.token: {problem}"),
-            Problem::Paths(overlap) => write!(f, "endpoints: {overlap}"),
-        }
-    }
 }
 
 /// Where a gateway listens.
@@ -69,32 +41,9 @@ pub struct Listening {
 }
 
 impl Gateway {
-    /// Looks at all that can be looked at before anything listens.
-    ///
-    /// # Errors
-    ///
-    /// All that is wrong.
-    pub fn new(config: Config) -> Result<Gateway, Vec<Problem>> {
-        let mut problems = Vec::new();
-        let mut verifiers = Vec::new();
-        for endpoint in &config.endpoints {
-            match Verifier::new(&endpoint.token) {
-                Ok(verifier) => verifiers.push(verifier),
-                Err(faults) => problems.extend(
-                    faults
-                        .into_iter()
-                        .map(|problem| Problem::Keys { endpoint: endpoint.name.clone(), problem }),
-                ),
-            }
-        }
-        match Routes::new(config.endpoints.iter().map(|endpoint| endpoint.template.clone())) {
-            Ok(routes) if problems.is_empty() => Ok(Gateway { config, routes, verifiers }),
-            Ok(_) => Err(problems),
-            Err(overlap) => {
-                problems.push(Problem::Paths(overlap));
-                Err(problems)
-            }
-        }
+    /// A gateway as a configuration wants it, which was found right when it was read.
+    pub fn new(config: Config) -> Gateway {
+        Gateway { config }
     }
 
     /// Runs until `stop` resolves, and then drains. Must run on a local runtime of one thread.
@@ -144,12 +93,12 @@ impl Gateway {
 
     /// Starts the endpoints on their threads.
     fn start(self) -> io::Result<(Rc<Front>, Vec<oneshot::Receiver<()>>)> {
-        let Gateway { config, routes, verifiers } = self;
+        let Gateway { config } = self;
         let workers = workers(&config);
         let mut shares: Vec<Vec<worker::Start>> = (0..workers).map(|_| Vec::new()).collect();
         let (mut gates, mut ended) = (Vec::new(), Vec::new());
-        for (index, (endpoint, verifier)) in config.endpoints.into_iter().zip(verifiers).enumerate() {
-            let (gate, start, end) = connect(endpoint, verifier);
+        for (index, endpoint) in config.endpoints.into_iter().enumerate() {
+            let (gate, start, end) = connect(endpoint);
             shares[index % workers].push(start);
             gates.push(gate);
             ended.push(end);
@@ -158,18 +107,19 @@ impl Gateway {
             worker::spawn(index, share)?;
         }
         let connections = Arc::new(Semaphore::new(config.limits.connections_max));
-        let front = Front { limits: config.limits, routes, gates, draining: Cell::new(false), connections };
+        let Config { limits, routes, .. } = config;
+        let front = Front { limits, routes, gates, draining: Cell::new(false), connections };
         Ok((Rc::new(front), ended))
     }
 }
 
 /// The two ends of an endpoint: what the front holds, and what its thread needs.
-fn connect(config: EndpointConfig, verifier: Verifier) -> (Gate, worker::Start, oneshot::Receiver<()>) {
+fn connect(config: EndpointConfig) -> (Gate, worker::Start, oneshot::Receiver<()>) {
     let (commands, commands_end) = mpsc::channel(COMMANDS_MAX);
     let (status_end, status) = watch::channel(Status::STARTING);
     let (done, end) = oneshot::channel();
     let start = worker::Start { config: config.clone(), commands: commands_end, status: status_end, done };
-    (Gate { config, verifier, commands, status }, start, end)
+    (Gate { config, commands, status }, start, end)
 }
 
 fn listen(config: &Config) -> io::Result<Vec<(TcpListener, Serves)>> {

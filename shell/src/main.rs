@@ -12,20 +12,14 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
 };
-use trunkline::{
-    config::{Config, LogConfig},
-    connect,
-    demo::Demo,
-    gateway::Gateway,
-    log,
-};
+use trunkline::{config::Config, connect, demo::Demo, gateway::Gateway, log};
 
 use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        Some(Command::Run { config: Some(file) }) => load(&file).and_then(|gateway| block_on(serve(gateway))),
+        Some(Command::Run { config: Some(file) }) => load(&file).and_then(|config| block_on(serve(config))),
         Some(Command::Run { config: None }) | None => block_on(demo()),
         Some(Command::Check { file }) => load(&file).map(|_| println!("{}: nothing wrong", file.display())),
         Some(Command::Token(wanted)) => wanted.make().map(|token| println!("{}", &*token)),
@@ -47,31 +41,25 @@ fn block_on(future: impl Future<Output = Result<(), String>>) -> Result<(), Stri
     runtime.map_err(|error| format!("no runtime: {error}"))?.block_on(future)
 }
 
-/// Reads and checks a configuration: all that is wrong with it, or a gateway that is ready to run.
-fn load(file: &std::path::Path) -> Result<(Gateway, LogConfig), String> {
+/// Reads and checks a configuration, and says what is worth a second look in it.
+fn load(file: &std::path::Path) -> Result<Config, String> {
     let config = Config::load(file, |name| env::var(name).ok()).map_err(|problems| problems.to_string())?;
     for warning in &config.warnings {
         eprintln!("{}: warning: {warning}", file.display());
     }
-    let log = config.log.clone();
-    let gateway = Gateway::new(config).map_err(|problems| {
-        let line = |problem: &_| format!("{}: {problem}\n", file.display());
-        problems.iter().map(line).collect::<String>()
-    })?;
-    Ok((gateway, log))
+    Ok(config)
 }
 
-async fn serve((gateway, log): (Gateway, LogConfig)) -> Result<(), String> {
-    log::start(&log);
+async fn serve(config: Config) -> Result<(), String> {
+    log::start(&config.log);
     let stop = stop_signal()?;
-    gateway.run(|_| {}, stop).await.map_err(|error| error.to_string())
+    Gateway::new(config).run(|_| {}, stop).await.map_err(|error| error.to_string())
 }
 
 async fn demo() -> Result<(), String> {
     let demo = Demo::prepare().await.map_err(|error| format!("no demo: {error}"))?;
     let config = demo.config().map_err(|problems| problems.to_string())?;
     log::start(&config.log);
-    let gateway = Gateway::new(config).map_err(|problems| format!("no demo: {problems:?}"))?;
     let program = env::args().next().unwrap_or_else(|| "trunkline".to_owned());
     let (listening, address) = oneshot::channel();
     tokio::task::spawn_local(async move {
@@ -84,7 +72,7 @@ async fn demo() -> Result<(), String> {
         // The task above waits for it.
         let _ = listening.send(at.clients.first().copied());
     };
-    gateway.run(ready, stop_signal()?).await.map_err(|error| error.to_string())
+    Gateway::new(config).run(ready, stop_signal()?).await.map_err(|error| error.to_string())
 }
 
 /// Resolves at the first SIGTERM or SIGINT; the second ends the process at once.

@@ -4,7 +4,7 @@
 use super::{
     Endpoint,
     ending::{Farewell, TOO_SLOW},
-    session::Stage,
+    session::{Client, Stage},
     tell,
 };
 use crate::{
@@ -108,7 +108,9 @@ impl<P: Payload> Endpoint<P> {
     }
 
     pub(super) fn client_sent<S: Sink<P> + ?Sized>(&mut self, id: SessionId, bytes: usize, out: &mut S) {
-        let Some(session) = self.sessions.get(id) else { return tell(out, Fact::Stale) };
+        let Some(session) = self.sessions.get(id).filter(|session| session.client != Client::Gone) else {
+            return tell(out, Fact::Stale);
+        };
         let bytes = bytes.min(session.queued);
         self.sessions[id.slot].queued -= bytes;
         self.client_bytes -= bytes;

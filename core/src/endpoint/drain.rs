@@ -23,7 +23,7 @@ impl<P: Payload> Endpoint<P> {
         }
         let drain = &self.settings.drain;
         let due = self.now + drain.confirm_timeout;
-        let owing = self.sessions.iter().filter(|(_, s)| s.stage != Stage::Live && !s.is_settled());
+        let owing = self.sessions.iter().filter(|(_, session)| session.is_owed());
         self.drain = Some(Drain {
             pace: Pace::new(self.now, drain.time, self.live.len()),
             give_ups: owing.map(|(id, _)| (due, id)).collect(),
@@ -61,24 +61,38 @@ impl<P: Payload> Endpoint<P> {
 
     /// A `close` that is not confirmed by now is waited for no longer, but for its user's gap if it has left.
     fn give_up<S: Sink<P> + ?Sized>(&mut self, id: SessionId, out: &mut S) {
-        let Some(session) = self.sessions.get(id) else { return };
-        let user = session.user;
-        match session.stage {
-            Stage::Owed | Stage::Sent { left_at: None, .. } => {
-                self.drop_held(id.slot, false, out);
-                self.sessions[id.slot].stage = Stage::Settled;
-                self.users.get_mut(user).closes_due -= 1;
+        let Some(drain) = &mut self.drain else { return };
+        match self.sessions.get(id).map(|session| session.stage) {
+            Some(Stage::Owed) => {
+                drain.given_up += 1;
                 self.owing -= 1;
+                self.drop_held(id.slot, false, out);
+                self.forgo_close(id.slot, out);
+                self.skip_given_up();
             }
-            Stage::Sent { left_at, confirmed: false } => {
+            Some(Stage::Sent { left_at: None, confirmed: false }) => {
+                drain.given_up += 1;
+                self.owing -= 1;
+                self.sessions[id.slot].stage = Stage::GivenUp;
+                self.proceed(id.slot, out);
+            }
+            Some(Stage::Sent { left_at, confirmed: false }) => {
+                drain.given_up += 1;
                 self.sessions[id.slot].stage = Stage::Sent { left_at, confirmed: true };
+                self.proceed(id.slot, out);
             }
-            Stage::Live | Stage::Sent { .. } | Stage::Settled => return,
+            _ => {}
         }
-        if let Some(drain) = &mut self.drain {
-            drain.given_up += 1;
-        }
-        self.proceed(id.slot, out);
+    }
+
+    /// The `close` of a session will never leave the gateway.
+    pub(super) fn forgo_close<S: Sink<P> + ?Sized>(&mut self, slot: u32, out: &mut S) {
+        self.sessions[slot].stage = Stage::Settled;
+        let user = self.sessions[slot].user;
+        self.users.get_mut(user).closes_due -= 1;
+        // First, since with its last session the user may be forgotten.
+        self.ready_again(user);
+        self.proceed(slot, out);
     }
 
     /// Says that nothing is left, once.
@@ -92,6 +106,10 @@ impl<P: Payload> Endpoint<P> {
         match core::mem::replace(&mut self.line, Line::Over) {
             Line::Connected(line) => {
                 out.emit(Output::CloseLink { link: line.id });
+                let remains = line.remains();
+                self.owe_again(remains.closes, out);
+                self.count_unconfirmed(remains.messages, out);
+                self.send_again(remains.kept, out);
                 tell(out, Fact::Link { phase: LinkPhase::Down });
             }
             Line::Dialling { link } => {

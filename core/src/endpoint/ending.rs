@@ -159,14 +159,16 @@ impl<P: Payload> Endpoint<P> {
     // --- The `close` ---
 
     /// The last byte of a session's `close` has left the gateway: its user's gap begins.
-    pub(super) fn close_left(&mut self, id: SessionId) {
-        let Some(Stage::Sent { left_at: None, confirmed }) = self.sessions.get(id).map(|s| s.stage) else {
-            return;
-        };
+    pub(super) fn close_left<S: Sink<P> + ?Sized>(&mut self, id: SessionId, out: &mut S) {
         let (now, settings) = (self.now, &self.settings);
-        self.sessions[id.slot].stage = Stage::Sent { left_at: Some(now), confirmed };
-        self.gaps.push_back((now + settings.reopen_gap, id));
+        let stage = match self.sessions.get(id).map(|session| session.stage) {
+            Some(Stage::Sent { left_at: None, confirmed }) => Stage::Sent { left_at: Some(now), confirmed },
+            Some(Stage::GivenUp) => Stage::Settled,
+            _ => return,
+        };
+        self.sessions[id.slot].stage = stage;
         let user = self.sessions[id.slot].user;
+        self.gaps.push_back((now + settings.reopen_gap, id, user));
         let known = self.users.get_mut(user);
         known.closes_due -= 1;
         known.closed_at = Some(now);
@@ -174,11 +176,14 @@ impl<P: Payload> Endpoint<P> {
             known.to_forget = true;
             self.forgets.push_back((now + remembered(settings), user));
         }
+        if stage == Stage::Settled {
+            self.proceed(id.slot, out);
+        }
     }
 
     /// The backend's library has received a session's `close`.
     pub(super) fn close_confirmed<S: Sink<P> + ?Sized>(&mut self, id: SessionId, out: &mut S) {
-        self.close_left(id);
+        self.close_left(id, out);
         if let Some(Stage::Sent { left_at, confirmed: false }) = self.sessions.get(id).map(|s| s.stage) {
             self.sessions[id.slot].stage = Stage::Sent { left_at, confirmed: true };
             self.proceed(id.slot, out);
@@ -187,16 +192,18 @@ impl<P: Payload> Endpoint<P> {
 
     /// Gaps have passed: their users may be announced again, and slots that waited for them are free.
     pub(super) fn pass_gaps<S: Sink<P> + ?Sized>(&mut self, at: Time, out: &mut S) {
-        while let Some((_, id)) = self.gaps.pop_front_if(|(due, _)| *due <= at) {
-            let Some(user) = self.sessions.get(id).map(|session| session.user) else { continue };
-            self.proceed(id.slot, out);
+        while let Some((_, id, user)) = self.gaps.pop_front_if(|(due, ..)| *due <= at) {
+            if self.sessions.get(id).is_some() {
+                self.proceed(id.slot, out);
+            }
+            // A user is remembered for at least its gap, and forgotten after it has passed.
             self.ready_again(user);
         }
     }
 
     /// A session of `user` whose turn came during the gap goes next, if the gap is over.
-    fn ready_again(&mut self, user: super::UserIndex) {
-        if !self.users.is_known(user) || !self.may_open(user) {
+    pub(super) fn ready_again(&mut self, user: super::UserIndex) {
+        if !self.may_open(user) {
             return;
         }
         let Some(slot) = self.users.get(user).live else { return };
@@ -222,16 +229,14 @@ impl<P: Payload> Endpoint<P> {
             self.sessions[slot].stage = Stage::Settled;
             self.owing -= 1;
         }
-        if !self.sessions[slot].is_settled() {
-            return;
-        }
-        match self.sessions[slot].client {
-            Client::Leaving => {
+        let session = &self.sessions[slot];
+        match session.client {
+            Client::Leaving if !session.is_owed() => {
                 let (code, reason) = (CloseCode::GOING_AWAY, close::GOING_AWAY);
                 self.close_client(slot, code, reason, Queued::Flush, out);
             }
-            Client::Gone => self.free(slot),
-            Client::Open | Client::Closing => {}
+            Client::Gone if session.stage == Stage::Settled => self.free(slot),
+            _ => {}
         }
     }
 
@@ -249,8 +254,8 @@ impl<P: Payload> Endpoint<P> {
         let remembered = remembered(&self.settings);
         while let Some((_, user)) = self.forgets.pop_front_if(|(due, _)| *due <= at) {
             let known = self.users.get_mut(user);
-            if known.closed_at.is_some_and(|closed_at| closed_at + remembered > self.now) {
-                self.forgets.push_back((self.now + remembered, user));
+            if known.closed_at.is_some_and(|closed_at| closed_at + remembered > at) {
+                self.forgets.push_back((at + remembered, user));
                 continue;
             }
             known.to_forget = false;

@@ -68,7 +68,7 @@ pub struct Endpoint<P> {
     /// Sessions that are over and not settled: each is owed something.
     owing: usize,
     /// When the gap after a `close` will have passed, in the order in which the closes left.
-    gaps: VecDeque<(Time, SessionId)>,
+    gaps: VecDeque<(Time, SessionId, UserIndex)>,
     /// When a user whose sessions are gone may be forgotten, at the earliest.
     forgets: VecDeque<(Time, UserIndex)>,
 
@@ -151,7 +151,7 @@ impl<P: Payload> Endpoint<P> {
         };
         let sessions = earlier(
             self.expiries.first().map(|&(at, _)| at),
-            earlier(self.gaps.front().map(|&(at, _)| at), self.forgets.front().map(|&(at, _)| at)),
+            earlier(self.gaps.front().map(|&(at, ..)| at), self.forgets.front().map(|&(at, _)| at)),
         );
         earlier(earlier(link, sessions), earlier(self.outage_due(), self.drain_due()))
     }

@@ -83,31 +83,40 @@ impl<P: Payload> Endpoint<P> {
                 self.owed.push_back(id);
             }
         }
-        self.owe_again(remains.closes);
-        if self.settings.redeliver == Redeliver::Never && remains.messages > 0 {
-            tell(out, Fact::Unconfirmed { messages: remains.messages });
-        }
+        self.owe_again(remains.closes, out);
+        self.count_unconfirmed(remains.messages, out);
         self.send_again(remains.kept, out);
         self.disband_backlog(out);
         self.outage = Some(self.outage.take().unwrap_or(Outage::since(self.now)));
         tell(out, Fact::Link { phase: LinkPhase::Down });
     }
 
-    /// Closes that had gone out come before those that had not.
-    fn owe_again(&mut self, closes: VecDeque<(u64, SessionId)>) {
+    /// Closes that had gone out come before those that had not. Those that a drain has given up are over with the link.
+    pub(super) fn owe_again<S: Sink<P> + ?Sized>(&mut self, closes: VecDeque<(u64, SessionId)>, out: &mut S) {
         for (_, id) in closes.into_iter().rev() {
             let stage = self.sessions.get(id).map(|session| session.stage);
-            if let Some(Stage::Sent { left_at, confirmed: false }) = stage {
-                self.sessions[id.slot].stage = Stage::Owed;
-                let user = self.sessions[id.slot].user;
-                self.users.get_mut(user).closes_due += u32::from(left_at.is_some());
-                self.owed.push_front(id);
+            match stage {
+                Some(Stage::Sent { left_at, confirmed: false }) => {
+                    self.sessions[id.slot].stage = Stage::Owed;
+                    let user = self.sessions[id.slot].user;
+                    self.users.get_mut(user).closes_due += u32::from(left_at.is_some());
+                    self.owed.push_front(id);
+                }
+                Some(Stage::GivenUp) => self.forgo_close(id.slot, out),
+                _ => {}
             }
         }
     }
 
-    /// Messages that had gone out come before those that had not.
-    fn send_again<S: Sink<P> + ?Sized>(&mut self, kept: VecDeque<Kept<P>>, out: &mut S) {
+    /// Messages that went out, were not confirmed, and are not sent again.
+    pub(super) fn count_unconfirmed<S: Sink<P> + ?Sized>(&self, messages: u64, out: &mut S) {
+        if self.settings.redeliver == Redeliver::Never && messages > 0 {
+            tell(out, Fact::Unconfirmed { messages });
+        }
+    }
+
+    /// Messages that had gone out come before those that had not. Of sessions that are over they are lost.
+    pub(super) fn send_again<S: Sink<P> + ?Sized>(&mut self, kept: VecDeque<Kept<P>>, out: &mut S) {
         for Kept { session, payload, bytes, .. } in kept.into_iter().rev() {
             if self.sessions.get(session).is_some_and(|s| s.stage == Stage::Live) {
                 self.sessions[session.slot].held_mut().again.push_front((payload, bytes));

@@ -44,6 +44,8 @@ pub(super) enum Stage {
         left_at: Option<Time>,
         confirmed: bool,
     },
+    /// Over; its `close` is queued, and a drain waits for it no longer. Only its user's gap does.
+    GivenUp,
     /// Over, and nothing is owed.
     Settled,
 }
@@ -99,9 +101,14 @@ impl<P> Session<P> {
         self.held.as_ref().map_or(0, |held| held.parked_bytes)
     }
 
-    /// Nothing is owed to the backend any more.
-    pub(super) fn is_settled(&self) -> bool {
-        self.stage == Stage::Settled
+    /// It is over, and what is owed for it is still waited for.
+    pub(super) fn is_owed(&self) -> bool {
+        matches!(self.stage, Stage::Owed | Stage::Sent { .. })
+    }
+
+    /// Its `close` has not left the gateway, and may still.
+    pub(super) fn is_close_due(&self) -> bool {
+        matches!(self.stage, Stage::Owed | Stage::Sent { left_at: None, .. } | Stage::GivenUp)
     }
 }
 

@@ -7,7 +7,7 @@
 use super::{
     Endpoint,
     link::Connected,
-    session::{Session, Stage},
+    session::{Client, Session, Stage},
     tell,
 };
 use crate::{
@@ -19,9 +19,9 @@ pub(super) const PARKED_OVERHEAD_BYTES: usize = 64;
 
 impl<P: Payload> Endpoint<P> {
     pub(super) fn message<S: Sink<P> + ?Sized>(&mut self, id: SessionId, payload: P, out: &mut S) {
-        match self.sessions.get(id).map(|session| session.stage) {
-            None => tell(out, Fact::Stale),
-            Some(Stage::Live) => self.take_message(id.slot, payload, out),
+        match self.sessions.get(id).map(|session| (session.stage, session.client)) {
+            None | Some((_, Client::Gone)) => tell(out, Fact::Stale),
+            Some((Stage::Live, _)) => self.take_message(id.slot, payload, out),
             Some(_) => {
                 tell(out, Fact::MessagesDropped { session: id, messages: 1, cause: DropCause::AfterEnd })
             }
@@ -114,7 +114,7 @@ impl<P: Payload> Endpoint<P> {
         self.update_full(out);
         self.send_owed(out);
         while let Some(id) = self.line.connected().and_then(Connected::pop_left) {
-            self.close_left(id);
+            self.close_left(id, out);
         }
         self.settle_link(out);
         self.announce(out);
@@ -149,8 +149,24 @@ impl<P: Payload> Endpoint<P> {
                 line.note_close(id, next_ping);
                 update_full(line, &self.settings, out);
             }
+            self.pop_owed();
+        }
+    }
+
+    /// Takes off the first of the owed closes: it has gone out, or was given up.
+    fn pop_owed(&mut self) {
+        self.owed.pop_front();
+        if let Some(line) = self.line.connected() {
             line.settling = line.settling.saturating_sub(1);
-            self.owed.pop_front();
+        }
+    }
+
+    /// Takes off those at the front that were given up, so that the queue is empty when nothing is owed.
+    pub(super) fn skip_given_up(&mut self) {
+        while let Some(&id) = self.owed.front()
+            && self.sessions.get(id).is_none_or(|session| session.stage != Stage::Owed)
+        {
+            self.pop_owed();
         }
     }
 

@@ -89,11 +89,6 @@ impl Users {
         self.free.push(at);
     }
 
-    /// Whether there still is a user at this place.
-    pub(super) fn is_known(&self, UserIndex(at): UserIndex) -> bool {
-        self.users[at as usize].is_some()
-    }
-
     pub(super) fn get(&self, UserIndex(at): UserIndex) -> &User {
         self.users[at as usize].as_ref().expect("a user with a session or in the queue to forget is known")
     }

@@ -1,6 +1,6 @@
 //! The keys of an endpoint, each of which but `path` and `backend` may stand in `[defaults]` too.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use trunkline_core::{
     Binary, DrainSettings, Duplicates, Expiry, LinkSettings, OutagePolicy, OutageSettings, Redeliver,
@@ -15,7 +15,7 @@ use super::{
     reader::{Order, Place},
     token,
 };
-use crate::token::TokenSettings;
+use crate::token::{TokenSettings, Verifier};
 
 /// What an operator has decided about an endpoint. `Debug` shows no secret.
 #[derive(Clone)]
@@ -32,6 +32,8 @@ pub struct EndpointConfig {
     pub settings: Settings,
     /// How tokens are found, checked and read.
     pub token: TokenSettings,
+    /// What checks and reads them, made of `token`.
+    pub verifier: Arc<Verifier>,
     /// What is done with binary messages of clients.
     pub binary: Binary,
     /// How long a client's closing may take, what is queued for it included.
@@ -69,7 +71,7 @@ pub struct LinkConfig {
 /// All of an endpoint's values that may have defaults.
 struct Common {
     settings: Settings,
-    token: Option<TokenSettings>,
+    token: Option<(TokenSettings, Arc<Verifier>)>,
     binary: Binary,
     close_timeout: Duration,
     retry_after: Duration,
@@ -110,8 +112,8 @@ const GIB: u64 = 1 << 30;
 /// The most endpoints of a gateway.
 const ENDPOINTS_MAX: usize = 1_000;
 
-/// Reads all endpoints. One that has problems may be missing.
-pub(super) fn read_all(root: &Section<'_>, drain: &DrainSettings) -> Vec<EndpointConfig> {
+/// Reads all endpoints, and which paths are theirs. One that has problems may be missing.
+pub(super) fn read_all(root: &Section<'_>, drain: &DrainSettings) -> (Vec<EndpointConfig>, Routes) {
     let defaults = root.defaults();
     root.reader.section(vec![defaults.clone()], true, |s| (address(s), common(s, drain)));
     let tables = root.layers("endpoints");
@@ -123,7 +125,7 @@ pub(super) fn read_all(root: &Section<'_>, drain: &DrainSettings) -> Vec<Endpoin
                 many => format!("there are {many}; a gateway may have {ENDPOINTS_MAX}"),
             },
         );
-        return Vec::new();
+        return (Vec::new(), Routes::default());
     }
     let mut endpoints: Vec<(Place, EndpointConfig)> = Vec::new();
     let mut variables = BTreeMap::new();
@@ -142,8 +144,8 @@ pub(super) fn read_all(root: &Section<'_>, drain: &DrainSettings) -> Vec<Endpoin
             endpoints.extend(s.place("path").zip(endpoint));
         });
     }
-    refuse_overlaps(root, &endpoints);
-    endpoints.into_iter().map(|(_, endpoint)| endpoint).collect()
+    let routes = routes(root, &endpoints);
+    (endpoints.into_iter().map(|(_, endpoint)| endpoint).collect(), routes)
 }
 
 /// Asks for every key of an endpoint, once.
@@ -155,13 +157,15 @@ pub(super) fn keys(s: &Section<'_>) {
 fn endpoint(name: &str, s: &Section<'_>, drain: &DrainSettings) -> Option<EndpointConfig> {
     let (address, common) = (address(s), common(s, drain));
     let ((path, template), backend) = address?;
+    let (token, verifier) = common.token?;
     Some(EndpointConfig {
         name: name.to_owned(),
         path,
         template,
         backend,
         settings: common.settings,
-        token: common.token?,
+        token,
+        verifier,
         binary: common.binary,
         close_timeout: common.close_timeout,
         retry_after: common.retry_after,
@@ -289,15 +293,17 @@ fn template(text: &str) -> Result<(String, Template), String> {
 const PATH_BYTES_MAX: usize = 1_024;
 
 /// No path may match two endpoints: which of them counts would be an accident.
-fn refuse_overlaps(root: &Section<'_>, endpoints: &[(Place, EndpointConfig)]) {
+fn routes(root: &Section<'_>, endpoints: &[(Place, EndpointConfig)]) -> Routes {
     let templates = endpoints.iter().map(|(_, endpoint)| endpoint.template.clone());
-    let pairs = Routes::new(templates).err().map(|overlap| overlap.pairs);
-    for (left, right) in pairs.into_iter().flatten() {
-        let ((other, first), (place, second)) = (&endpoints[left], &endpoints[right]);
-        let (mine, theirs) = (quote(&second.path), quote(&first.path));
-        let text = format!("{mine} overlaps with {} = {theirs}; change one of them", other.name);
-        root.reader.problem(place, text);
-    }
+    Routes::new(templates).unwrap_or_else(|overlap| {
+        for (left, right) in overlap.pairs {
+            let ((other, first), (place, second)) = (&endpoints[left], &endpoints[right]);
+            let (mine, theirs) = (quote(&second.path), quote(&first.path));
+            let text = format!("{mine} overlaps with {} = {theirs}; change one of them", other.name);
+            root.reader.problem(place, text);
+        }
+        Routes::default()
+    })
 }
 
 fn name_problem(name: &str) -> Option<String> {

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use tracing::level_filters::LevelFilter;
-use trunkline_core::{DrainSettings, Settings};
+use trunkline_core::{DrainSettings, Settings, path::Routes};
 
 use super::{
     Config, Limits, LogConfig, LogFormat, Section, endpoint,
@@ -37,8 +37,8 @@ const LISTEN: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(std::net::
 /// Reads everything. What is returned is of use only if no problem was put down.
 pub(super) fn read(root: &Section<'_>) -> Config {
     let config = gateway(root);
-    let endpoints = endpoint::read_all(root, &config.drain);
-    Config { endpoints, ..config }
+    let (endpoints, routes) = endpoint::read_all(root, &config.drain);
+    Config { endpoints, routes, ..config }
 }
 
 /// Asks for every key there is, once.
@@ -64,6 +64,7 @@ fn gateway(root: &Section<'_>) -> Config {
         limits: root.table("limits", limits),
         drain: root.table("drain", drain),
         endpoints: Vec::new(),
+        routes: Routes::default(),
         warnings: Vec::new(),
     }
 }

@@ -22,7 +22,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
 use toml::de::DeTable;
 use tracing::level_filters::LevelFilter;
-use trunkline_core::DrainSettings;
+use trunkline_core::{DrainSettings, path::Routes};
 
 pub use backend::BackendUrl;
 pub use endpoint::{EndpointConfig, Keepalive, LinkConfig};
@@ -46,6 +46,8 @@ pub struct Config {
     pub drain: DrainSettings,
     /// The endpoints by name: at least one, and no path matches two of them.
     pub endpoints: Vec<EndpointConfig>,
+    /// Which endpoint a path belongs to, by its index in `endpoints`.
+    pub routes: Routes,
     /// What is worth a second look but no problem, one line each, without secrets.
     pub warnings: Vec<String>,
 }

@@ -202,18 +202,36 @@ impl<'a> Section<'a> {
 
     /// Takes a key that must be given, and cannot stand in `[defaults]`.
     pub(super) fn own<K: Kind>(&self, key: &str, kind: K, example: &str) -> Option<K::Value> {
-        let own = Section {
-            reader: self.reader,
-            layers: vec![self.layers[0].clone()],
-            partial: self.partial,
-            taken: RefCell::default(),
-        };
+        let own = self.without_inherited();
         let value = own.required(key, kind, example);
         if let (true, Some(place)) = (self.partial, own.place(key)) {
             self.reader.problem(&place, "cannot be a default; write it in each [endpoints.NAME]");
         }
         self.taken.borrow_mut().append(&mut own.taken.borrow_mut());
         value
+    }
+
+    /// Takes keys that are inherited together or not at all: a table that has any of them, or for whose
+    /// `secret` a variable is set, inherits none of them.
+    pub(super) fn group<T>(&self, keys: &[&str], secret: &str, read: impl FnOnce(&Section<'a>) -> T) -> T {
+        let has = |key: &&str| self.layers[0].table.is_some_and(|table| table.contains_key(*key));
+        if !keys.iter().any(has) && !self.reader.is_set(&self.variable(secret)) {
+            return read(self);
+        }
+        let own = self.without_inherited();
+        let value = read(&own);
+        self.taken.borrow_mut().append(&mut own.taken.borrow_mut());
+        value
+    }
+
+    /// The section as if there were nothing to inherit. What is taken from it has to be taken over.
+    fn without_inherited(&self) -> Section<'a> {
+        Section {
+            reader: self.reader,
+            layers: vec![self.layers[0].clone()],
+            partial: self.partial,
+            taken: RefCell::default(),
+        }
     }
 
     /// Takes a string that is a secret, from the environment before the table. What it is appears nowhere.

@@ -1,13 +1,11 @@
 //! The keys of `[token]`: which tokens are accepted, and the keys that they are verified with.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use base64::{
     Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
-use serde_json::Value;
 
 use super::{
     Section, files,
@@ -15,12 +13,13 @@ use super::{
     kinds::{Parsed, Text, list, one_or_list, quote, size, span},
     reader::Place,
 };
-use crate::token::{KeySource, Source, TokenSettings};
+use crate::token::{Algorithm, KeyFault, KeyOrigin, KeyProblem, KeySource, Source, TokenSettings, Verifier};
 
 /// The most bytes of a file that holds a secret or keys.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// The keys that give keys.
+/// The keys that give keys: an endpoint that has one of them inherits none, so that whose tokens it accepts can be
+/// read in one place.
 const KEYS: [&str; 5] = ["secret", "secret_base64", "secret_file", "public_key_file", "jwks_file"];
 
 const ALGORITHM: Parsed<Algorithm> = Parsed {
@@ -40,103 +39,76 @@ const SOURCE: Parsed<Source> = Parsed {
     },
 };
 
-/// A key with where it comes from and what it fits.
+/// Where a key was given.
 struct Given {
     place: Place,
-    /// What a problem calls it: the file in quotes; nothing for a secret.
+    key: &'static str,
+    /// The file, in quotes; nothing where the value itself is the key.
     shown: String,
-    source: KeySource,
-    fits: Fits,
 }
 
-/// Which algorithms a key may be used with.
-enum Fits {
-    Family(AlgorithmFamily),
-    /// An elliptic curve whose points have this many bytes.
-    Curve(usize),
-    /// Those of a set of JWKs, each by `kty`, `crv` and `alg`.
-    Jwks(Vec<Value>),
-}
-
-/// Reads `[token]`; `None` if something in it is missing or wrong.
-pub(super) fn read(s: &Section<'_>) -> Option<TokenSettings> {
+/// Reads `[token]`, and makes what verifies by it; `None` if something in it is missing or wrong.
+pub(super) fn read(s: &Section<'_>) -> Option<(TokenSettings, Arc<Verifier>)> {
     let algorithms = s.required("algorithms", list(ALGORITHM), "[\"HS256\"]");
-    let given = keys(s);
-    let issuers = s.optional("issuer", one_or_list(Text { bytes_max: 1024 }));
-    let audiences = s.optional("audience", one_or_list(Text { bytes_max: 1024 }));
-    let leeway = s.get("leeway", span(std::time::Duration::ZERO, MINUTE * 10), Default::default());
-    let user_claim = s.get("user_claim", Text { bytes_max: 128 }, "sub".to_owned());
-    let user_bytes_max = s.get("user_bytes_max", size(1, 4096), 256);
-    let sources = s.get("sources", list(SOURCE), vec![Source::Header]);
+    let (given, keys): (Vec<_>, Vec<_>) = s.group(&KEYS, "secret", keys).into_iter().unzip();
+    let settings = TokenSettings {
+        algorithms: algorithms.unwrap_or_default(),
+        keys,
+        issuers: s.optional("issuer", one_or_list(Text { bytes_max: 1024 })).unwrap_or_default(),
+        audiences: s.optional("audience", one_or_list(Text { bytes_max: 1024 })).unwrap_or_default(),
+        leeway: s.get("leeway", span(std::time::Duration::ZERO, MINUTE * 10), Default::default()),
+        user_claim: s.get("user_claim", Text { bytes_max: 128 }, "sub".to_owned()),
+        user_bytes_max: s.get("user_bytes_max", size(1, 4096), 256),
+        sources: s.get("sources", list(SOURCE), vec![Source::Header]),
+    };
     check_there(s, &given);
-    let algorithms = algorithms?;
-    check_fit(s, &algorithms, &given);
-    warn(s, &algorithms, &given);
-    Some(TokenSettings {
-        algorithms,
-        keys: given.into_iter().map(|given| given.source).collect(),
-        issuers: issuers.unwrap_or_default(),
-        audiences: audiences.unwrap_or_default(),
-        leeway,
-        user_claim,
-        user_bytes_max,
-        sources,
-    })
+    match Verifier::new(&settings) {
+        Ok(verifier) => {
+            warn(s, &settings, &given);
+            Some((settings, Arc::new(verifier)))
+        }
+        Err(problems) => {
+            problems.iter().for_each(|problem| put_down(s, &settings, &given, problem));
+            None
+        }
+    }
 }
 
 /// All keys, from wherever they are given.
-fn keys(s: &Section<'_>) -> Vec<Given> {
-    let mut given = Vec::new();
+fn keys(s: &Section<'_>) -> Vec<(Given, KeySource)> {
+    let mut keys = Vec::new();
     if let Some((place, text)) = s.secret("secret", "string", true) {
-        given.push(secret(place, String::new(), text.into_bytes()));
+        let given = Given { place, key: "secret", shown: String::new() };
+        keys.push((given, KeySource::Secret(text.into_bytes())));
     }
     if let Some((place, text)) = s.secret("secret_base64", "string", false) {
         let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+        let given = Given { place, key: "secret_base64", shown: String::new() };
         match GeneralPurpose::new(&alphabet::STANDARD, config).decode(text) {
-            Ok(bytes) if !bytes.is_empty() => given.push(secret(place, String::new(), bytes)),
+            Ok(bytes) => keys.push((given, KeySource::Secret(bytes))),
             // Not the decoder's own words: they hold a character of the secret.
-            _ => {
-                s.unsound(&place, "secret_base64", "is not base64 (the standard alphabet, as of RFC 4648, 4)")
+            Err(_) => {
+                let text = "is not base64 (the standard alphabet, as of RFC 4648, 4)";
+                s.unsound(&given.place, given.key, text);
             }
         }
     }
-    for (place, file, bytes) in read_files(s, "secret_file") {
+    let secret = |_, bytes: Vec<u8>| {
         let end = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-        let end = end.strip_suffix(b"\r").unwrap_or(end);
-        match end {
-            [] => s.unsound(
-                &place,
-                "secret_file",
-                format!("{} is empty; anyone could sign with it", show(&file)),
-            ),
-            bytes => given.push(secret(place, show(&file), bytes.to_vec())),
-        }
-    }
-    for (place, file, text) in read_files(s, "public_key_file") {
-        match pem_fits(&text) {
-            Err(problem) => s.unsound(&place, "public_key_file", format!("{} {problem}", show(&file))),
-            Ok(fits) => {
-                given.push(Given { place, shown: show(&file), source: KeySource::Pem { file, text }, fits })
-            }
-        }
-    }
-    for (place, file, text) in read_files(s, "jwks_file") {
-        match jwks_fits(&text) {
-            Err(problem) => s.unsound(&place, "jwks_file", format!("{} {problem}", show(&file))),
-            Ok(fits) => {
-                given.push(Given { place, shown: show(&file), source: KeySource::Jwks { file, text }, fits })
-            }
-        }
-    }
-    given
+        KeySource::Secret(end.strip_suffix(b"\r").unwrap_or(end).to_vec())
+    };
+    keys.extend(read_files(s, "secret_file", secret));
+    keys.extend(read_files(s, "public_key_file", |file, text| KeySource::Pem { file, text }));
+    keys.extend(read_files(s, "jwks_file", |file, text| KeySource::Jwks { file, text }));
+    keys
 }
 
-fn secret(place: Place, shown: String, bytes: Vec<u8>) -> Given {
-    Given { place, shown, source: KeySource::Secret(bytes), fits: Fits::Family(AlgorithmFamily::Hmac) }
-}
-
-/// Reads the files that a key names, each with where the key stands.
-fn read_files(s: &Section<'_>, key: &'static str) -> Vec<(Place, PathBuf, Vec<u8>)> {
+/// Reads the files that a key names.
+fn read_files(
+    s: &Section<'_>,
+    key: &'static str,
+    source: impl Fn(PathBuf, Vec<u8>) -> KeySource,
+) -> Vec<(Given, KeySource)> {
     let names = s.optional(key, one_or_list(Text { bytes_max: 4096 })).unwrap_or_default();
     let Some(place) = s.place(key) else {
         return Vec::new();
@@ -144,16 +116,13 @@ fn read_files(s: &Section<'_>, key: &'static str) -> Vec<(Place, PathBuf, Vec<u8
     let mut read = Vec::new();
     for name in names {
         let file = s.reader.dir.join(name);
+        let shown = quote(&file.to_string_lossy());
         match files::read(&file, FILE_BYTES_MAX) {
-            Ok(bytes) => read.push((place.clone(), file, bytes)),
-            Err(fault) => s.unsound(&place, key, format!("{} {fault}", show(&file))),
+            Ok(bytes) => read.push((Given { place: place.clone(), key, shown }, source(file, bytes))),
+            Err(fault) => s.unsound(&place, key, format!("{shown} {fault}")),
         }
     }
     read
-}
-
-fn show(file: &std::path::Path) -> String {
-    quote(&file.to_string_lossy())
 }
 
 /// Without a key, nobody could come in.
@@ -164,60 +133,54 @@ fn check_there(s: &Section<'_>, given: &[Given]) {
     }
 }
 
-/// Each algorithm needs a key, and each key an algorithm: what fits nothing is a mistake that would be found by
-/// those who are turned away.
-fn check_fit(s: &Section<'_>, algorithms: &[Algorithm], given: &[Given]) {
-    if s.partial {
+/// Puts down what the verifier finds wrong. It names keys before algorithms that lack one.
+fn put_down(s: &Section<'_>, settings: &TokenSettings, given: &[Given], problem: &KeyProblem) {
+    let KeyProblem { origin, fault } = problem;
+    // In `[defaults]`, and beside algorithms that are wrong, nothing needs to fit yet.
+    if fault.is_of_fit() && (s.partial || settings.algorithms.is_empty()) {
         return;
     }
-    for given in given {
-        if !algorithms.iter().any(|algorithm| given.fits.fits(*algorithm)) {
-            let what = if given.shown.is_empty() { String::new() } else { format!("{} ", given.shown) };
-            let names: Vec<_> = algorithms.iter().map(|algorithm| format!("{algorithm:?}")).collect();
-            let text = format!(
-                "{what}fits none of the algorithms ({}); take out one or the other",
-                names.join(", ")
-            );
-            s.reader.problem(&given.place, text);
+    let algorithms = s.place("algorithms").unwrap_or_else(|| s.here());
+    let Some(of) = origin.source().and_then(|source| given.get(source)) else {
+        // A key that is wrong in itself might have been the one that fits; that there is none has been said.
+        if !given.is_empty() && !KEYS.iter().any(|key| s.is_unsound(key)) {
+            s.reader.problem(&algorithms, fault.to_string());
         }
-    }
-    // A key that is wrong in itself might have been the one that fits.
-    if given.is_empty() || KEYS.iter().any(|key| s.is_unsound(key)) {
         return;
-    }
-    for algorithm in algorithms.iter().filter(|one| !given.iter().any(|given| given.fits.fits(**one))) {
-        let place = s.place("algorithms").unwrap_or_else(|| s.here());
-        let keys = match algorithm {
-            Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => "secret_file",
-            _ => "public_key_file or jwks_file",
-        };
-        let text = format!("\"{algorithm:?}\" has no key that fits; add {keys}, or take it out of the list");
-        s.reader.problem(&place, text);
+    };
+    let text = match (origin, of.shown.as_str()) {
+        (KeyOrigin::Secret { .. }, "") => fault.to_string(),
+        (KeyOrigin::Secret { .. }, file) => format!("{file}: {fault}"),
+        _ => problem.to_string(),
+    };
+    match fault {
+        // The key may be right for all others who inherit it.
+        KeyFault::FitsNone { .. } if of.place.inherited && !algorithms.inherited => {
+            s.reader.problem(&algorithms, format!("{}: {text}", of.place.name));
+        }
+        KeyFault::FitsNone { .. } => s.reader.problem(&of.place, text),
+        _ => s.unsound(&of.place, of.key, text),
     }
 }
 
-fn warn(s: &Section<'_>, algorithms: &[Algorithm], given: &[Given]) {
-    let hash = algorithms.iter().filter_map(|algorithm| match algorithm {
+fn warn(s: &Section<'_>, settings: &TokenSettings, given: &[Given]) {
+    let hash = settings.algorithms.iter().filter_map(|algorithm| match algorithm {
         Algorithm::HS256 => Some((32, "HS256")),
         Algorithm::HS384 => Some((48, "HS384")),
         Algorithm::HS512 => Some((64, "HS512")),
         _ => None,
     });
-    let longest = hash.max();
-    for given in given.iter().filter(|_| !s.partial) {
-        if let (KeySource::Secret(bytes), Some((least, name))) = (&given.source, longest)
+    let Some((least, name)) = hash.max() else { return };
+    for (given, key) in given.iter().zip(&settings.keys) {
+        if let KeySource::Secret(bytes) = key
             && bytes.len() < least
+            && !s.partial
         {
             let what = if given.shown.is_empty() { String::new() } else { format!("{} ", given.shown) };
             let len = bytes.len();
             let text = format!("{what}has {len} bytes; take at least {least} for {name} (RFC 7518, 3.2)");
             s.reader.warn(&given.place, &text);
         }
-    }
-    let (inherited, own): (Vec<_>, Vec<_>) = given.iter().partition(|given| given.place.inherited);
-    if let (Some(inherited), false) = (inherited.first(), own.is_empty()) {
-        let text = format!("has keys of its own and accepts that of {} too", inherited.place.name);
-        s.reader.warn(&s.here(), &text);
     }
 }
 
@@ -249,71 +212,6 @@ fn source(text: &str) -> Result<Source, String> {
         }
         _ => Err(format!("{} is not a source; write one of {}", quote(text), SOURCE.range.replace('`', ""))),
     }
-}
-
-impl Fits {
-    fn fits(&self, algorithm: Algorithm) -> bool {
-        match self {
-            Fits::Family(family) => family.algorithms().contains(&algorithm),
-            Fits::Curve(bytes) => match algorithm {
-                Algorithm::ES256 => *bytes == 65,
-                Algorithm::ES384 => *bytes == 97,
-                _ => false,
-            },
-            Fits::Jwks(keys) => keys.iter().any(|key| jwk_fits(key, algorithm)),
-        }
-    }
-}
-
-fn pem_fits(text: &[u8]) -> Result<Fits, &'static str> {
-    const PRIVATE: &[u8] = b"PRIVATE KEY-----";
-    if text.windows(PRIVATE.len()).any(|window| window == PRIVATE) {
-        return Err("holds a private key, which belongs to the issuer alone; write the public one");
-    }
-    if let Ok(key) = DecodingKey::from_ec_pem(text) {
-        let point = key.try_get_as_bytes().map_or(0, |point| point.len());
-        return if point == 65 || point == 97 {
-            Ok(Fits::Curve(point))
-        } else {
-            Err("holds a key on a curve that no algorithm here uses; take P-256 or P-384")
-        };
-    }
-    let other = DecodingKey::from_rsa_pem(text).or_else(|_| DecodingKey::from_ed_pem(text));
-    match other {
-        Ok(key) => Ok(Fits::Family(key.family())),
-        Err(_) => Err("holds no public key or certificate in PEM (RSA, P-256, P-384 or Ed25519)"),
-    }
-}
-
-fn jwks_fits(text: &[u8]) -> Result<Fits, &'static str> {
-    let wrong = "is neither a JWK nor a set of them (RFC 7517)";
-    let mut json: Value = serde_json::from_slice(text).map_err(|_| wrong)?;
-    match json.get_mut("keys").map(Value::take) {
-        Some(Value::Array(keys)) if keys.is_empty() => Err("holds no key; add one"),
-        Some(Value::Array(keys)) => Ok(Fits::Jwks(keys)),
-        None if json.get("kty").is_some() => Ok(Fits::Jwks(vec![json])),
-        _ => Err(wrong),
-    }
-}
-
-fn jwk_fits(key: &Value, algorithm: Algorithm) -> bool {
-    let field = |name: &str| key.get(name).and_then(Value::as_str);
-    let family = match field("kty") {
-        Some("oct") => AlgorithmFamily::Hmac,
-        Some("RSA") => AlgorithmFamily::Rsa,
-        Some("EC") => AlgorithmFamily::Ec,
-        Some("OKP") => AlgorithmFamily::Ed,
-        _ => return false,
-    };
-    let curve = match algorithm {
-        Algorithm::ES256 => field("crv") == Some("P-256"),
-        Algorithm::ES384 => field("crv") == Some("P-384"),
-        Algorithm::EdDSA => field("crv") == Some("Ed25519"),
-        _ => true,
-    };
-    let named = field("alg").is_none_or(|name| name.parse() == Ok(algorithm));
-    let signs = field("use").is_none_or(|of| of == "sig");
-    family.algorithms().contains(&algorithm) && curve && named && signs
 }
 
 /// Shows settings without what is secret in them.

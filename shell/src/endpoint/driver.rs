@@ -44,6 +44,7 @@ pub(super) async fn drive(hub: Rc<Hub>, commands: mpsc::Receiver<Command>, statu
         commands,
         status,
         link: Link::None,
+        again: false,
     };
     poll_fn(|cx| driver.poll(cx)).await;
 }
@@ -53,6 +54,8 @@ struct Driver {
     commands: mpsc::Receiver<Command>,
     status: watch::Sender<Status>,
     link: Link,
+    /// The link has just begun to do something, and has to be looked at before anything can wake for it.
+    again: bool,
     timer: Pin<Box<Sleep>>,
     /// What the timer is set to.
     timer_at: Option<Time>,
@@ -85,7 +88,8 @@ impl Driver {
         if self.is_over() {
             return Poll::Ready(());
         }
-        if busy || self.sleep(cx) {
+        let again = std::mem::take(&mut self.again);
+        if busy || again || self.sleep(cx) {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -156,7 +160,7 @@ impl Driver {
         let key = STANDARD.encode(self.hub.machine.borrow_mut().outlet.random().bytes::<16>());
         tracing::debug!(target: "link", endpoint = self.hub.config.name, ?link, "dialling");
         self.link = Link::Dialling(link, dial(&self.hub.config, key));
-        self.wake_soon();
+        self.again = true;
     }
 
     /// The connection ends as it is. What was queued for it is gone.
@@ -173,7 +177,7 @@ impl Driver {
             }
             _ => Link::None,
         };
-        self.wake_soon();
+        self.again = true;
     }
 
     fn say_close(&self, code: CloseCode, reason: &str) {
@@ -318,11 +322,6 @@ impl Driver {
             tracing::warn!(target: "link", endpoint = self.hub.config.name, "link broken: the backend has vanished");
             self.hub.input(now, Input::LinkDown { link });
         }
-    }
-
-    fn wake_soon(&mut self) {
-        self.timer_at = None;
-        self.timer.as_mut().reset(Instant::now());
     }
 
     /// Sleeps until something is due, or someone calls. Whether it is due already.

@@ -130,7 +130,7 @@ fn authenticate(
 ) -> Result<(token::Claims, Option<HeaderValue>), TokenFault> {
     let found = token::find(&gate.config.token.sources, request.headers(), request.uri().query());
     let found = found.ok_or(TokenFault::Missing)?;
-    let claims = gate.verifier.verify(&found.token, unix_seconds())?;
+    let claims = gate.config.verifier.verify(&found.token, unix_seconds())?;
     let subprotocol = found.subprotocol.and_then(|name| HeaderValue::from_str(name).ok());
     Ok((claims, subprotocol))
 }

@@ -24,7 +24,6 @@ use crate::{
     config::{EndpointConfig, Limits},
     endpoint::{Command, Status},
     net,
-    token::Verifier,
 };
 
 /// How long accepting pauses when the system has no more descriptors.
@@ -35,7 +34,6 @@ const HANDSHAKES_MAX: usize = 1024;
 /// What the front knows of an endpoint.
 pub(crate) struct Gate {
     pub config: EndpointConfig,
-    pub verifier: Verifier,
     pub commands: mpsc::Sender<Command>,
     pub status: watch::Receiver<Status>,
 }

@@ -46,11 +46,8 @@ impl KeyRing {
     pub(super) fn new(sources: &[KeySource], allowed: &[Algorithm]) -> Result<KeyRing, Vec<KeyProblem>> {
         let mut ring = KeyRing { keys: Vec::new() };
         let mut problems = Vec::new();
-        for (place, source) in sources.iter().enumerate() {
-            for candidate in candidates(place, source) {
-                let bound = candidate.and_then(|candidate| ring.bind(candidate, allowed));
-                problems.extend(bound.err());
-            }
+        for (index, source) in sources.iter().enumerate() {
+            problems.extend(ring.add(index, source, allowed));
         }
         let mut whole = |fault| problems.push(KeyProblem { origin: KeyOrigin::AllKeys, fault });
         if allowed.is_empty() {
@@ -81,6 +78,37 @@ impl KeyRing {
             fault = TokenFault::BadSignature;
         }
         Err(fault)
+    }
+
+    /// Binds the keys that a source gives, and returns what is wrong with them.
+    ///
+    /// Issuers publish sets with keys for several algorithms, so those of a set that serve nothing that is
+    /// allowed are passed over; but if no other is left, the file is a mistake.
+    fn add(&mut self, index: usize, source: &KeySource, allowed: &[Algorithm]) -> Vec<KeyProblem> {
+        let bound_before = self.keys.len();
+        let (mut problems, mut passed_over) = (Vec::new(), Vec::new());
+        for candidate in candidates(index, source) {
+            match candidate.and_then(|candidate| self.bind(candidate, allowed)) {
+                Ok(()) => {}
+                Err(KeyProblem { origin: KeyOrigin::InSet { .. }, fault: KeyFault::FitsNone { serves } }) => {
+                    passed_over.extend(serves);
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        // One that is damaged might have been the one that fits.
+        let all_passed_over = self.keys.len() == bound_before && problems.is_empty();
+        if let (true, KeySource::Jwks { file, .. }) = (all_passed_over, source) {
+            let mut serves = Vec::new();
+            for algorithm in passed_over {
+                if !serves.contains(&algorithm) {
+                    serves.push(algorithm);
+                }
+            }
+            let origin = KeyOrigin::File { source: index, file: file.clone() };
+            problems.push(KeyProblem { origin, fault: KeyFault::FitsNone { serves } });
+        }
+        problems
     }
 
     fn bind(&mut self, candidate: Candidate, allowed: &[Algorithm]) -> Result<(), KeyProblem> {
@@ -129,11 +157,13 @@ impl Check {
 }
 
 /// The keys that a source gives, or what is wrong with each.
-fn candidates(place: usize, source: &KeySource) -> Vec<Result<Candidate, KeyProblem>> {
+fn candidates(index: usize, source: &KeySource) -> Vec<Result<Candidate, KeyProblem>> {
     match source {
-        KeySource::Secret(bytes) => vec![from_secret(KeyOrigin::Secret { place }, bytes.clone())],
-        KeySource::Pem { file, text } => vec![from_pem(KeyOrigin::File(file.clone()), text)],
-        KeySource::Jwks { file, text } => from_jwks(file, text),
+        KeySource::Secret(bytes) => vec![from_secret(KeyOrigin::Secret { source: index }, bytes.clone())],
+        KeySource::Pem { file, text } => {
+            vec![from_pem(KeyOrigin::File { source: index, file: file.clone() }, text)]
+        }
+        KeySource::Jwks { file, text } => from_jwks(index, file, text),
     }
 }
 
@@ -161,14 +191,16 @@ fn from_pem(origin: KeyOrigin, text: &[u8]) -> Result<Candidate, KeyProblem> {
     }
 }
 
-fn from_jwks(file: &Path, text: &[u8]) -> Vec<Result<Candidate, KeyProblem>> {
-    let whole = || KeyOrigin::File(file.to_owned());
+fn from_jwks(source: usize, file: &Path, text: &[u8]) -> Vec<Result<Candidate, KeyProblem>> {
+    let whole = || KeyOrigin::File { source, file: file.to_owned() };
     let found: Vec<_> = match jwk::read(text) {
         Err(fault) => return vec![Err(KeyProblem { origin: whole(), fault })],
         Ok(jwk::File::One(key)) => from_jwk(whole(), &key).into_iter().collect(),
         Ok(jwk::File::Set(keys)) => {
-            let origin =
-                |place, key: &Jwk| KeyOrigin::InSet { file: file.to_owned(), place, kid: key.kid.clone() };
+            let origin = |place, key: &Jwk| {
+                let (file, kid) = (file.to_owned(), key.kid.clone());
+                KeyOrigin::InSet { source, file, place, kid }
+            };
             keys.iter().enumerate().filter_map(|(place, key)| from_jwk(origin(place, key), key)).collect()
         }
     };

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use super::Algorithm;
+use super::{Algorithm, public};
 
 /// Something wrong with the keys: where, what, and (in its `Display`) what to do. It holds no key material.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,16 +16,23 @@ pub struct KeyProblem {
 /// Where a key was given.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum KeyOrigin {
-    /// A secret: its place among all keys of the settings, from zero.
+    /// A secret.
     Secret {
-        /// The place.
-        place: usize,
+        /// Its place among the keys of the settings, from zero.
+        source: usize,
     },
     /// A file.
-    File(PathBuf),
+    File {
+        /// Its place among the keys of the settings, from zero.
+        source: usize,
+        /// Where it was read.
+        file: PathBuf,
+    },
     /// A key in a set, in a file.
     InSet {
-        /// The file.
+        /// The file's place among the keys of the settings, from zero.
+        source: usize,
+        /// Where it was read.
         file: PathBuf,
         /// The key's place in the set, from zero.
         place: usize,
@@ -66,15 +73,34 @@ pub enum KeyFault {
     NoJwkForSignatures,
     /// A JWK whose `alg` is not for keys of its `kty` and `crv`.
     JwkAlgorithm(Algorithm),
-    /// A key for other algorithms than those that are allowed.
+    /// A key for other algorithms than those that are allowed, or a set of none but such.
     FitsNone {
-        /// The algorithms that it would serve.
+        /// The algorithms that it would serve, none twice.
         serves: Vec<Algorithm>,
     },
     /// An allowed algorithm for which there is no key.
     NoKeyFor(Algorithm),
     /// No algorithm is allowed at all.
     NoAlgorithm,
+}
+
+impl KeyOrigin {
+    /// The place among the keys of the settings, from zero; `None`: it is about all of them.
+    pub fn source(&self) -> Option<usize> {
+        match *self {
+            KeyOrigin::Secret { source }
+            | KeyOrigin::File { source, .. }
+            | KeyOrigin::InSet { source, .. } => Some(source),
+            KeyOrigin::AllKeys => None,
+        }
+    }
+}
+
+impl KeyFault {
+    /// Whether keys and algorithms are right in themselves, and only do not go together.
+    pub fn is_of_fit(&self) -> bool {
+        matches!(self, KeyFault::FitsNone { .. } | KeyFault::NoKeyFor(_) | KeyFault::NoAlgorithm)
+    }
 }
 
 impl fmt::Display for KeyProblem {
@@ -88,13 +114,11 @@ impl std::error::Error for KeyProblem {}
 impl fmt::Display for KeyOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            KeyOrigin::Secret { place } => write!(f, "keys[{place}] (secret)"),
-            KeyOrigin::File(file) => write!(f, "key file {file:?}"),
-            KeyOrigin::InSet { file, place, kid: None } => {
-                write!(f, "key file {file:?}, key {place} of the set")
-            }
-            KeyOrigin::InSet { file, place, kid: Some(kid) } => {
-                write!(f, "key file {file:?}, key {place} of the set (kid {kid:?})")
+            KeyOrigin::Secret { source } => write!(f, "keys[{source}] (secret)"),
+            KeyOrigin::File { file, .. } => write!(f, "{file:?}"),
+            KeyOrigin::InSet { file, place, kid: None, .. } => write!(f, "{file:?}, key {place} of the set"),
+            KeyOrigin::InSet { file, place, kid: Some(kid), .. } => {
+                write!(f, "{file:?}, key {place} of the set (kid {kid:?})")
             }
             KeyOrigin::AllKeys => f.write_str("keys"),
         }
@@ -154,7 +178,11 @@ impl fmt::Display for KeyFault {
                 names(serves)
             ),
             KeyFault::NoKeyFor(algorithm) => {
-                write!(f, "there is none for {algorithm:?}; add one, or do not allow {algorithm:?}")
+                let key = match public::scheme(*algorithm) {
+                    Some(_) => "public_key_file or jwks_file",
+                    None => "secret_file",
+                };
+                write!(f, "no key fits {algorithm:?}; add {key}, or do not allow {algorithm:?}")
             }
             KeyFault::NoAlgorithm => {
                 f.write_str("no algorithm is allowed; allow the one that the issuer uses")

@@ -43,7 +43,7 @@ impl Verifier {
     /// # Errors
     ///
     /// All that is wrong with the keys, in the order of the settings: keys that cannot be used, keys that fit
-    /// none of the allowed algorithms, then allowed algorithms without a key.
+    /// none of the allowed algorithms (in a set: all that it has), then allowed algorithms without a key.
     pub fn new(settings: &TokenSettings) -> Result<Verifier, Vec<KeyProblem>> {
         Ok(Verifier {
             keys: KeyRing::new(&settings.keys, &settings.algorithms)?,

@@ -100,8 +100,8 @@ fn jwks_that_are_damaged_are_refused() {
 
 #[test]
 fn a_key_for_nothing_and_an_algorithm_without_a_key_are_named() {
-    let set =
-        json!({ "keys": [jwk(Algorithm::ES256, json!({ "kid": "k1" })), jwk(Algorithm::ES384, json!({}))] });
+    let damaged = jwk(Algorithm::ES384, json!({ "kid": "k1", "x": "AAAA" }));
+    let set = json!({ "keys": [jwk(Algorithm::ES256, json!({})), damaged] });
     let settings = settings(
         &[Algorithm::ES384, Algorithm::PS256, Algorithm::EdDSA],
         vec![key(Algorithm::HS256), key(Algorithm::ES384), jwk_file(&set), pem_key("nothing")],
@@ -110,13 +110,40 @@ fn a_key_for_nothing_and_an_algorithm_without_a_key_are_named() {
         said(&settings),
         [
             "keys[0] (secret): it serves HS256, HS384, HS512, and none of that is allowed; allow it, or remove the key",
-            "key file \"/etc/trunkline/jwks.json\", key 0 of the set (kid \"k1\"): it serves ES256, and none of that is \
-             allowed; allow it, or remove the key",
-            "key file \"/etc/trunkline/issuer.pem\": there is no PEM block in it; it needs a line `-----BEGIN PUBLIC \
+            "\"/etc/trunkline/jwks.json\", key 1 of the set (kid \"k1\"): `x` is missing or does not \
+             decode; get the file from the issuer again",
+            "\"/etc/trunkline/issuer.pem\": there is no PEM block in it; it needs a line `-----BEGIN PUBLIC \
              KEY-----` and what follows (a key in DER becomes PEM with `openssl pkey -pubin -inform DER -in FILE`)",
-            "keys: there is none for PS256; add one, or do not allow PS256",
-            "keys: there is none for EdDSA; add one, or do not allow EdDSA",
+            "keys: no key fits PS256; add public_key_file or jwks_file, or do not allow PS256",
+            "keys: no key fits EdDSA; add public_key_file or jwks_file, or do not allow EdDSA",
         ]
+    );
+}
+
+#[test]
+fn a_set_may_hold_keys_that_fit_nothing_if_another_fits() {
+    let keys = |algorithms: &[Algorithm]| {
+        let keys: Vec<_> = algorithms.iter().map(|algorithm| jwk(*algorithm, json!({}))).collect();
+        jwk_file(&json!({ "keys": keys }))
+    };
+    let mixed = [Algorithm::RS256, Algorithm::HS256, Algorithm::ES256, Algorithm::EdDSA];
+    let verifier = verifier(&settings(&[Algorithm::ES256], vec![keys(&mixed)]));
+    assert!(verifier.verify(&sign(Algorithm::ES256, &json!({ "sub": "ann" })), NOW).is_ok());
+
+    let fits_none = |serves: &[Algorithm]| [KeyFault::FitsNone { serves: serves.to_vec() }];
+    let two = [Algorithm::ES256, Algorithm::EdDSA];
+    assert_eq!(faults(Algorithm::ES384, keys(&two)), fits_none(&two));
+    // Each file has to be of use by itself.
+    let both = settings(&[Algorithm::ES256], vec![keys(&[Algorithm::ES256]), keys(&[Algorithm::EdDSA])]);
+    let problems = Verifier::new(&both).err().unwrap_or_default();
+    assert_eq!(
+        problems.into_iter().map(|problem| problem.fault).collect::<Vec<_>>(),
+        fits_none(&[Algorithm::EdDSA])
+    );
+    // What is no set was meant as it stands.
+    assert_eq!(
+        faults(Algorithm::ES384, jwk_file(&jwk(Algorithm::ES256, json!({})))),
+        fits_none(&[Algorithm::ES256])
     );
 }
 

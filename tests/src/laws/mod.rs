@@ -1,4 +1,4 @@
-//! The laws of docs/design.md as one monitor: it is fed each step of a machine and names the law that is broken.
+//! The laws of docs/laws.md as one monitor: it is fed each step of a machine and names the law that is broken.
 //!
 //! Each law is a function; one that judges single outputs stands in [`EACH`], one that judges whole steps in
 //! [`AFTER`]. All they remember is the [`History`], which forgets the dead.
@@ -22,9 +22,9 @@ use crate::{
     said::{Given, Said},
 };
 
-/// A law, by the number that docs/design.md gives it; those without stand beside the fifteen.
+/// A law, by the number that docs/laws.md gives it; those without stand beside the fifteen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs)] // their text is in docs/design.md
+#[allow(missing_docs)] // their text is in docs/laws.md
 pub enum Law {
     Order1,
     OneSession2,

@@ -253,9 +253,7 @@ fn algorithms_and_keys_that_do_not_fit() {
     );
     says_of_token(
         "algorithms = [\"RS256\", \"ES256\"]\npublic_key_file = \"rsa.pem\"",
-        &format!(
-            "{at} \"ES256\" has no key that fits; add public_key_file or jwks_file, or take it out of the list"
-        ),
+        &format!("{at} no key fits ES256; add public_key_file or jwks_file, or do not allow ES256"),
     );
     says_of_token(
         "algorithms = [\"ES256\", \"EdDSA\"]\npublic_key_file = \"p256.pem\"\njwks_file = \"keys.json\"",
@@ -263,9 +261,38 @@ fn algorithms_and_keys_that_do_not_fit() {
     );
     says_of_token(
         "algorithms = [\"ES256\"]\npublic_key_file = [\"p256.pem\", \"rsa.pem\"]\njwks_file = \"keys.json\"\nsecret = \"hush\"",
-        "line 6: endpoints.lobby.token.public_key_file: \"src/config/tests/files/rsa.pem\" fits none of the algorithms (ES256); take out one or the other\n\
-         line 7: endpoints.lobby.token.jwks_file: \"src/config/tests/files/keys.json\" fits none of the algorithms (ES256); take out one or the other\n\
-         line 8: endpoints.lobby.token.secret: fits none of the algorithms (ES256); take out one or the other",
+        "line 6: endpoints.lobby.token.public_key_file: \"src/config/tests/files/rsa.pem\": it serves RS256, RS384, RS512, PS256, PS384, PS512, and none of that is allowed; allow it, or remove the key\n\
+         line 7: endpoints.lobby.token.jwks_file: \"src/config/tests/files/keys.json\": it serves EdDSA, and none of that is allowed; allow it, or remove the key\n\
+         line 8: endpoints.lobby.token.secret: it serves HS256, HS384, HS512, and none of that is allowed; allow it, or remove the key",
+    );
+}
+
+#[test]
+fn an_inherited_key_that_does_not_fit_is_said_where_the_endpoint_names_its_algorithms() {
+    let text = lobby("").replace("HS256", "ES256");
+    let said = "line 4: endpoints.lobby.token.algorithms: TRUNKLINE_TOKEN_SECRET: it serves HS256, HS384, HS512, and none of that is allowed; allow it, or remove the key\n\
+                line 4: endpoints.lobby.token.algorithms: no key fits ES256; add public_key_file or jwks_file, or do not allow ES256";
+    assert_eq!(said_of(&text), said);
+    let inherited = text.replace("token.algorithms", "[defaults.token]\nalgorithms");
+    let said = "line 5: defaults.token.algorithms: no key fits ES256; add public_key_file or jwks_file, or do not allow ES256\n\
+                TRUNKLINE_TOKEN_SECRET: it serves HS256, HS384, HS512, and none of that is allowed; allow it, or remove the key";
+    assert_eq!(said_of(&inherited), said);
+}
+
+#[test]
+fn keys_are_looked_at_where_algorithms_are_wrong_and_where_nobody_inherits_them() {
+    let dir = "src/config/tests/files";
+    let private = format!(
+        "\"{dir}/private.pem\": it is a private key, which belongs to the issuer alone; give the public one (`openssl pkey -in FILE -pubout`)"
+    );
+    says_of_token(
+        "public_key_file = \"private.pem\"\nsecret = \"-----BEGIN PUBLIC KEY-----\"\n[defaults.token]\npublic_key_file = \"private.pem\"",
+        &format!(
+            "line 4: endpoints.lobby.token.algorithms: is missing; write algorithms = [\"HS256\"]\n\
+             line 5: endpoints.lobby.token.public_key_file: {private}\n\
+             line 6: endpoints.lobby.token.secret: the secret is the text of a PEM file, with which anyone who has that file could sign; give a public key as a file, and use its algorithm\n\
+             line 8: defaults.token.public_key_file: {private}"
+        ),
     );
 }
 
@@ -284,12 +311,12 @@ fn files_that_are_missing_or_hold_something_else() {
     says_of_token(
         "algorithms = [\"HS256\", \"ES256\"]\nsecret_file = [\"empty.secret\", \"no.secret\"]\npublic_key_file = [\"none.pem\", \"private.pem\"]\njwks_file = [\"no-keys.json\", \"none.pem\"]",
         &format!(
-            "line 6: endpoints.lobby.token.secret_file: \"{dir}/empty.secret\" is empty; anyone could sign with it\n\
+            "line 6: endpoints.lobby.token.secret_file: \"{dir}/empty.secret\": the secret is empty; give the one that the issuer signs with, of 32 bytes or more\n\
              line 6: endpoints.lobby.token.secret_file: \"{dir}/no.secret\" cannot be read: entity not found; check its path and its permissions\n\
-             line 7: endpoints.lobby.token.public_key_file: \"{dir}/none.pem\" holds no public key or certificate in PEM (RSA, P-256, P-384 or Ed25519)\n\
-             line 7: endpoints.lobby.token.public_key_file: \"{dir}/private.pem\" holds a private key, which belongs to the issuer alone; write the public one\n\
-             line 8: endpoints.lobby.token.jwks_file: \"{dir}/no-keys.json\" holds no key; add one\n\
-             line 8: endpoints.lobby.token.jwks_file: \"{dir}/none.pem\" is neither a JWK nor a set of them (RFC 7517)"
+             line 7: endpoints.lobby.token.public_key_file: \"{dir}/none.pem\": there is no PEM block in it; it needs a line `-----BEGIN PUBLIC KEY-----` and what follows (a key in DER becomes PEM with `openssl pkey -pubin -inform DER -in FILE`)\n\
+             line 7: endpoints.lobby.token.public_key_file: \"{dir}/private.pem\": it is a private key, which belongs to the issuer alone; give the public one (`openssl pkey -in FILE -pubout`)\n\
+             line 8: endpoints.lobby.token.jwks_file: \"{dir}/no-keys.json\": no key in it serves to verify signatures; give keys with `kty` RSA, EC, OKP or oct, `crv` P-256, P-384 or Ed25519, and `use` absent or `sig`\n\
+             line 8: endpoints.lobby.token.jwks_file: \"{dir}/none.pem\": it is no JWK or set of JWKs at line 1, column 2; give an object with `kty`, or one with `keys`"
         ),
     );
     let said =

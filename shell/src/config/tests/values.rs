@@ -89,12 +89,32 @@ fn the_environment_wins_over_the_file_each_for_its_own_table() {
 }
 
 #[test]
-fn keys_add_up_and_an_inherited_one_beside_an_own_is_a_warning() {
-    let text = lobby(&format!("token.secret_base64 = \"{}\"", "aHVzaC1odXNo".repeat(4)));
-    let config = parse(&text).expect("it is right");
-    assert_eq!(secrets(&config.endpoints[0]), [SECRET.as_bytes(), "hush-hush".repeat(4).as_bytes()]);
-    let said = "endpoints.lobby.token: has keys of its own and accepts that of TRUNKLINE_TOKEN_SECRET too";
-    assert_eq!(config.warnings, [said]);
+fn an_endpoint_that_gives_any_key_inherits_none() {
+    let long = "hush-hush".repeat(4);
+    let base64 = format!("secret_base64 = \"{}\"", "aHVzaC1odXNo".repeat(4));
+    let own = parse(&lobby(&format!("token.{base64}"))).expect("it is right");
+    assert_eq!((secrets(&own.endpoints[0]), own.warnings), (vec![long.as_bytes()], vec![]));
+
+    // The environment's secret stands for one in [defaults.token], and is one of several there.
+    let inherited = endpoint(&format!("[defaults.token]\n{base64}\nuser_claim = \"name\""));
+    assert_eq!(secrets(&inherited), [SECRET.as_bytes(), long.as_bytes()]);
+
+    // All else is inherited still.
+    let text = lobby(&format!(
+        "token.secret = \"{SECRET}\"\n[defaults.token]\nsecret_file = \"short.secret\"\nuser_claim = \"name\""
+    ));
+    let dir = Path::new("src/config/tests/files");
+    let config = Config::parse(&text, dir, |_| None).expect("it is right");
+    assert_eq!(secrets(&config.endpoints[0]), [SECRET.as_bytes()]);
+    assert_eq!(config.endpoints[0].token.user_claim, "name");
+}
+
+#[test]
+fn an_endpoints_own_variable_keeps_inherited_keys_out_too() {
+    let env = |name: &str| (name == "TRUNKLINE_ENDPOINTS_LOBBY_TOKEN_SECRET").then(|| SECRET.to_owned());
+    let text = lobby("[defaults.token]\nsecret_file = \"short.secret\"");
+    let config = Config::parse(&text, Path::new("src/config/tests/files"), env).expect("it is right");
+    assert_eq!(secrets(&config.endpoints[0]), [SECRET.as_bytes()]);
 }
 
 #[test]
