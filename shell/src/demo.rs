@@ -61,6 +61,7 @@ impl Demo {
         let text = format!(
             r#"
             listen.address = "{listen}"
+            drain.time = "1s"
             [log]
             level = "warn"
             [endpoints.chat]
