@@ -1,0 +1,310 @@
+//! The backend of the load: one link, everything in batches, no JSON beyond what can be found by looking for it. What
+//! it costs is not what is measured, so it costs as little as it can.
+//!
+//! It is a process of its own and does what it is told on its standard input, a line each: `pause`, `resume`, and
+//! `flood USER BYTES`, which sends that user messages of so many bytes as fast as the link takes them, until it
+//! hears the user's `close`. Then it says `closed USER BYTES`, with the bytes of all those messages.
+
+use std::{
+    io::{self, BufRead, ErrorKind, Read, Write},
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
+
+use mio::{Events, Interest, Poll, Token, Waker, net::TcpListener, net::TcpStream};
+
+use super::wire;
+
+const LISTENER: Token = Token(0);
+const LINK: Token = Token(1);
+const ORDERS: Token = Token(2);
+
+const READ_BYTES: usize = 256 << 10;
+/// Above this, it does not read on before the gateway has.
+const OUT_BYTES_MAX: usize = 8 << 20;
+/// How much of a flood is given to the link at once.
+const FLOOD_BYTES: usize = 128 << 10;
+
+/// Runs until its standard input ends.
+pub(super) fn run() -> io::Result<()> {
+    let mut listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    let mut poll = Poll::new()?;
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+    let orders = read_orders(Waker::new(poll.registry(), ORDERS)?);
+    super::say(&format!("listening {}", listener.local_addr()?.port()));
+    let (mut events, mut link, mut paused) = (Events::with_capacity(16), None::<Link>, false);
+    loop {
+        let busy = !paused && link.as_ref().is_some_and(Link::is_busy);
+        match poll.poll(&mut events, busy.then_some(Duration::ZERO)) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        for event in &events {
+            match (event.token(), &mut link) {
+                (LISTENER, _) => link = accept(&listener, &poll)?.or(link),
+                (LINK, Some(link)) => {
+                    link.readable |= event.is_readable();
+                    link.writable |= event.is_writable();
+                }
+                _ => {}
+            }
+        }
+        loop {
+            match orders.try_recv() {
+                Ok(Order::Pause) => paused = true,
+                Ok(Order::Resume) => paused = false,
+                Ok(Order::Flood(flood)) => {
+                    if let Some(link) = &mut link {
+                        link.flood = Some(flood);
+                    }
+                }
+                Err(mpsc::TryRecvError::Empty) => break,
+                Err(mpsc::TryRecvError::Disconnected) => return Ok(()),
+            }
+        }
+        if let Some(open) = &mut link
+            && !paused
+            && open.work().is_err()
+        {
+            link = None;
+        }
+    }
+}
+
+enum Order {
+    Pause,
+    Resume,
+    Flood(Flood),
+}
+
+struct Flood {
+    user: String,
+    frame: Vec<u8>,
+    bytes: usize,
+    sent: usize,
+}
+
+/// Reads the orders in a thread of its own. When the input ends, so does the channel.
+fn read_orders(waker: Waker) -> mpsc::Receiver<Order> {
+    let (orders, received) = mpsc::channel();
+    let waker = Arc::new(waker);
+    thread::spawn(move || {
+        for line in io::stdin().lock().lines().map_while(Result::ok) {
+            let words: Vec<_> = line.split(' ').collect();
+            let order = match *words {
+                ["pause"] => Order::Pause,
+                ["resume"] => Order::Resume,
+                ["flood", user, bytes] => Order::Flood(Flood::new(user, bytes.parse().unwrap_or(1024))),
+                _ => continue,
+            };
+            if orders.send(order).is_err() || waker.wake().is_err() {
+                return;
+            }
+        }
+        drop(orders);
+        // It wakes only to find that the orders have ended.
+        let _ = waker.wake();
+    });
+    received
+}
+
+impl Flood {
+    fn new(user: &str, bytes: usize) -> Self {
+        let action =
+            format!(r#"{{"action":"send","user":{{"username":"{user}"}},"data":"{}"}}"#, "x".repeat(bytes));
+        let mut frame = Vec::new();
+        wire::write(&mut frame, wire::TEXT, None, action.len(), |out| {
+            out.extend_from_slice(action.as_bytes())
+        });
+        Flood { user: format!("\"{user}\""), frame, bytes, sent: 0 }
+    }
+}
+
+fn accept(listener: &TcpListener, poll: &Poll) -> io::Result<Option<Link>> {
+    let mut newest = None;
+    loop {
+        match listener.accept() {
+            Ok((mut stream, _)) => {
+                stream.set_nodelay(true)?;
+                poll.registry().register(&mut stream, LINK, Interest::READABLE | Interest::WRITABLE)?;
+                newest = Some(Link::new(stream));
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(newest),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The gateway's link.
+struct Link {
+    stream: TcpStream,
+    is_open: bool,
+    /// What was read: `filled` bytes, a frame's beginning at the front.
+    buffer: Vec<u8>,
+    filled: usize,
+    out: Vec<u8>,
+    written: usize,
+    /// As far as epoll has said.
+    readable: bool,
+    writable: bool,
+    flood: Option<Flood>,
+}
+
+impl Link {
+    fn new(stream: TcpStream) -> Self {
+        let buffer = vec![0; READ_BYTES];
+        Link {
+            stream,
+            is_open: false,
+            buffer,
+            filled: 0,
+            out: Vec::new(),
+            written: 0,
+            readable: true,
+            writable: true,
+            flood: None,
+        }
+    }
+
+    /// Whether there is something to do without waiting.
+    fn is_busy(&self) -> bool {
+        self.may_read() || self.writable && (!self.out.is_empty() || self.flood.is_some())
+    }
+
+    fn may_read(&self) -> bool {
+        self.readable && self.out.len() - self.written < OUT_BYTES_MAX
+    }
+
+    /// One read, one write.
+    fn work(&mut self) -> io::Result<()> {
+        if self.may_read() {
+            self.read()?;
+        }
+        if let Some(flood) = &mut self.flood
+            && self.out.is_empty()
+        {
+            while self.out.len() < FLOOD_BYTES {
+                self.out.extend_from_slice(&flood.frame);
+                flood.sent += flood.bytes;
+            }
+        }
+        if self.writable && !self.out.is_empty() {
+            self.write()?;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self) -> io::Result<()> {
+        if self.filled == self.buffer.len() {
+            self.buffer.resize(self.filled * 2, 0);
+        }
+        match self.stream.read(&mut self.buffer[self.filled..]) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(bytes) => {
+                self.filled += bytes;
+                self.readable = self.filled == self.buffer.len();
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
+            Err(error) => return Err(error),
+        }
+        let mut used = 0;
+        if !self.is_open {
+            let Some(end) = wire::find(&self.buffer[..self.filled], wire::HEAD_END) else { return Ok(()) };
+            used = end + wire::HEAD_END.len();
+            self.out.extend_from_slice(upgrade(&self.buffer[..end]).as_bytes());
+            self.is_open = true;
+        }
+        while let Some(frame) = wire::read(&mut self.buffer[used..self.filled]) {
+            let payload = used + frame.start..used + frame.end;
+            used += frame.end;
+            match frame.opcode {
+                wire::TEXT => answer(&self.buffer[payload], &mut self.out, &mut self.flood),
+                wire::PING => {
+                    let payload = &self.buffer[payload];
+                    wire::write(&mut self.out, wire::PONG, None, payload.len(), |out| {
+                        out.extend_from_slice(payload);
+                    });
+                }
+                _ => return Err(ErrorKind::UnexpectedEof.into()),
+            }
+        }
+        self.buffer.copy_within(used..self.filled, 0);
+        self.filled -= used;
+        Ok(())
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        match self.stream.write(&self.out[self.written..]) {
+            Ok(bytes) => self.written += bytes,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
+            Err(error) => return Err(error),
+        }
+        if self.written == self.out.len() {
+            self.out.clear();
+            self.written = 0;
+        }
+        Ok(())
+    }
+}
+
+/// 101 for the link.
+fn upgrade(head: &[u8]) -> String {
+    use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+    let head = String::from_utf8_lossy(head);
+    let key = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim())
+    });
+    let accept = derive_accept_key(key.unwrap_or_default().as_bytes());
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    )
+}
+
+/// Answers an event (docs/language.md): its fields come in a fixed order, with no space between, and what was escaped in
+/// `data` may stay so.
+fn answer(event: &[u8], out: &mut Vec<u8>, flood: &mut Option<Flood>) {
+    const MESSAGE: &[u8] = br#"{"event":"message","user":{"username":"#;
+    const CLOSE: &[u8] = br#"{"event":"close","user":{"username":"#;
+    const USER_END: &[u8] = br#"},"params":{"#;
+    const DATA: &[u8] = br#"},"data":"#;
+    const ACTION: [&[u8]; 3] = [br#"{"action":"send","user":{"username":"#, br#"},"data":"#, b"}"];
+
+    if let Some(rest) = event.strip_prefix(CLOSE) {
+        if let Some(over) = flood.take_if(|flood| rest.starts_with(flood.user.as_bytes())) {
+            super::say(&format!("closed {} {}", over.user.trim_matches('"'), over.sent));
+        }
+        return;
+    }
+    let Some(rest) = event.strip_prefix(MESSAGE) else { return };
+    // Neither the tool's users nor its parameters have anything that looks like these.
+    let Some(user_end) = wire::find(rest, USER_END) else { return };
+    let Some(data) = wire::find(&rest[user_end..], DATA) else { return };
+    let (user, data) = (&rest[..user_end], &rest[user_end + data + DATA.len()..rest.len() - 1]);
+    let len = ACTION.iter().map(|part| part.len()).sum::<usize>() + user.len() + data.len();
+    wire::write(out, wire::TEXT, None, len, |out| {
+        for part in [ACTION[0], user, ACTION[1], data, ACTION[2]] {
+            out.extend_from_slice(part);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_comes_back_to_its_sender_as_it_was_escaped() {
+        let event =
+            br#"{"event":"message","user":{"username":"ann"},"params":{"x":"1"},"data":"a\"},\"data\":\n"}"#;
+        let mut out = Vec::new();
+        answer(event, &mut out, &mut None);
+        let frame = wire::read(&mut out).expect("a whole frame");
+        let action = str::from_utf8(&out[frame.start..frame.end]).expect("text");
+        assert_eq!(action, r#"{"action":"send","user":{"username":"ann"},"data":"a\"},\"data\":\n"}"#);
+    }
+}

@@ -1,0 +1,119 @@
+//! The command line of the load tool.
+
+use std::{env, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use super::subject::Kind;
+
+/// Measures a gateway, and a plain echo server beside it. Everything runs on loopback and ends by itself.
+#[derive(Parser, Debug)]
+#[command(version, name = "trunkline-load")]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+    /// The gateway's program; without it, `trunkline` beside this one.
+    #[arg(long, global = true, value_name = "FILE")]
+    gateway: Option<PathBuf>,
+    /// Say the result in JSON.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+impl Cli {
+    pub(super) fn gateway(&self) -> PathBuf {
+        let beside = || env::current_exe().map(|exe| exe.with_file_name("trunkline")).unwrap_or_default();
+        self.gateway.clone().unwrap_or_else(beside)
+    }
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum Command {
+    /// Gateway and plain server in turns, the median of each, and their ratio.
+    Compare {
+        #[command(flatten)]
+        crowding: Crowding,
+        /// How long each loop is measured.
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+        #[arg(long, default_value_t = 3)]
+        runs: u32,
+        /// Of the open loop, in messages per second; 0: none.
+        #[arg(long, default_value_t = 5000)]
+        rate: u32,
+    },
+    /// One subject, once, with its process id, for a profiler.
+    Fast {
+        #[arg(long, value_enum, default_value_t = Kind::Gateway)]
+        subject: Kind,
+        #[command(flatten)]
+        crowding: Crowding,
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        #[arg(long, default_value_t = 0)]
+        rate: u32,
+    },
+    /// What clients cost that do nothing.
+    Idle {
+        #[arg(long, value_enum, default_value_t = Kind::Gateway)]
+        subject: Kind,
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=CLIENTS_MAX))]
+        clients: u32,
+    },
+    /// Very many clients that exchange messages: is each echo right?
+    Soak {
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=CLIENTS_MAX))]
+        clients: u32,
+        #[arg(long, default_value_t = 256, value_parser = payload)]
+        payload: usize,
+        /// Of each client.
+        #[arg(long, default_value_t = 20)]
+        messages: u32,
+    },
+    /// A backend that does not read for a while.
+    Stall {
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=CLIENTS_MAX))]
+        clients: u32,
+        #[arg(long, default_value_t = 256, value_parser = payload)]
+        payload: usize,
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
+    /// A client that does not read, among others.
+    SlowClient {
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=CLIENTS_MAX))]
+        clients: u32,
+        #[arg(long, default_value_t = 10)]
+        rounds: u32,
+    },
+    /// The echoing backend.
+    #[command(hide = true)]
+    Backend,
+    /// The plain echo server.
+    #[command(hide = true)]
+    Plain,
+    /// A gateway, for as long as the standard input is open.
+    #[command(hide = true)]
+    Keep { program: PathBuf, config: PathBuf },
+}
+
+/// More than this many clients have no ports, from one address to another.
+const CLIENTS_MAX: i64 = 25_000;
+/// What a gateway accepts, by default.
+const PAYLOAD_BYTES_MAX: usize = 128 << 10;
+
+/// How many clients, and how large their messages.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct Crowding {
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=CLIENTS_MAX))]
+    pub(super) clients: u32,
+    /// The size of a message, in bytes.
+    #[arg(long, default_value_t = 256, value_parser = payload)]
+    pub(super) payload: usize,
+}
+
+fn payload(text: &str) -> Result<usize, String> {
+    let bytes = text.parse().map_err(|_| "not a number".to_owned())?;
+    let range = super::text::HEAD_BYTES..=PAYLOAD_BYTES_MAX;
+    if range.contains(&bytes) { Ok(bytes) } else { Err(format!("must be {range:?} bytes")) }
+}
