@@ -66,6 +66,39 @@ async fn what_is_not_http_is_a_bad_request() {
 }
 
 #[tokio::test]
+#[ignore = "hyper answers what it cannot parse by itself, with an empty body"]
+async fn what_is_not_http_is_told_so_in_json_like_all_who_are_refused() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(&Setup::new(backend.address())).await;
+    let mut raw = Raw::connect(gateway.address()).await;
+    assert_refused(&raw.request(b"hello\r\n\r\n").await, 400, "bad_request");
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_come_to_an_end_is_waited_for_only_so_long() {
+    let backend = Backend::start().await;
+    let setup = Setup::new(backend.address()).with("limits.handshake_timeout", "200ms");
+    let gateway = Gateway::start(&setup).await;
+    for part in ["", "GET /lobby/7 HT", "GET /lobby/7 HTTP/1.1\r\nHost: a\r\n"] {
+        let mut raw = Raw::connect(gateway.address()).await;
+        raw.write(part.as_bytes()).await;
+        raw.ended().await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_with_more_headers_than_allowed_is_refused_and_the_gateway_goes_on() {
+    let backend = Backend::start().await;
+    let setup = Setup::new(backend.address()).with("limits.headers_max", 8);
+    let gateway = Gateway::start(&setup).await;
+    let many = (0..8).fold(Handshake::of("ann"), |request, n| request.with(&format!("X-{n}"), "x"));
+    assert_eq!(many.refused(&gateway).await.status, 431);
+    let large = Handshake::of("ann").with("X", &"x".repeat(32 << 10));
+    assert_eq!(large.refused(&gateway).await.status, 431);
+    Client::enter(&gateway, "ann").await;
+}
+
+#[tokio::test]
 async fn a_path_that_does_not_decode_to_utf8_is_a_bad_request() {
     let backend = Backend::start().await;
     let gateway = Gateway::start(&Setup::new(backend.address())).await;

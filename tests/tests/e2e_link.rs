@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use trunkline_tests::rig::{
-    Backend, Client, Gateway, Heard, Setup, Upgrade, closed, masked_frame, message, opened,
+    Backend, Client, Gateway, Heard, Setup, Upgrade, closed, masked_frame, message, opened, within,
 };
 
 fn send(user: &str, data: &str) -> Value {
@@ -34,6 +34,21 @@ async fn an_endpoint_has_one_link_however_many_clients_it_has() {
     clients[0].say("over the second").await;
     assert_eq!(clients[0].hear().await, "over the second");
     assert_eq!((lobby.dials(), lobby.links_open(), news.dials()), (2, 1, 1));
+}
+
+#[tokio::test]
+async fn a_link_that_breaks_again_and_again_is_back_each_time_without_delay() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(&Setup::new(backend.address())).await;
+    let breaks = async {
+        for links in 1..=20 {
+            backend.linked(links).await;
+            gateway.link_is("up").await;
+            backend.cut();
+        }
+    };
+    // Each takes a moment, and not the second after which the driver looks around by itself.
+    within("twenty links", breaks).await;
 }
 
 #[tokio::test]

@@ -172,7 +172,7 @@ impl Driver {
     fn close_link(&mut self, now: Time) {
         self.link = match std::mem::replace(&mut self.link, Link::None) {
             Link::Open(_, connection) => {
-                self.say_close(CloseCode::GOING_AWAY, "");
+                self.say_close(&frame::close_payload(CloseCode::GOING_AWAY, ""));
                 Link::Closing(connection, now + self.hub.patience.close)
             }
             _ => Link::None,
@@ -180,10 +180,9 @@ impl Driver {
         self.again = true;
     }
 
-    fn say_close(&self, code: CloseCode, reason: &str) {
-        let payload = frame::close_payload(code, reason);
+    fn say_close(&self, payload: &[u8]) {
         self.hub.machine.borrow_mut().outlet.queue_for_link(Opcode::Close, payload.len(), |out| {
-            out.extend_from_slice(&payload);
+            out.extend_from_slice(payload);
         });
     }
 
@@ -234,11 +233,11 @@ impl Driver {
 
     fn break_link(&mut self, link: LinkId, why: &Break, cx: &mut Context<'_>, now: Time) {
         tracing::warn!(target: "link", endpoint = self.hub.config.name, %why, "link broken");
-        if let (Break::Misbehaved(fault), Link::Open(_, connection)) = (why, &self.link) {
+        if let (Some(farewell), Link::Open(_, connection)) = (why.farewell(), &self.link) {
             // As far as the socket takes it at once; the frame in progress must not be cut by another.
             let stream = Rc::clone(&connection.stream);
             self.hub.machine.borrow_mut().outlet.link_queue.drop_unbegun();
-            self.say_close(fault.code(), fault.reason());
+            self.say_close(&farewell);
             let _ = self.hub.machine.borrow_mut().outlet.link_queue.write(&stream, cx);
         }
         self.drop_link();
@@ -367,7 +366,7 @@ fn read_some(
                         hub.input(now, Input::Pong { link, counter });
                     }
                 }
-                Item::Close(..) => return Err(Break::Ended),
+                Item::Close(code, _) => return Err(Break::Closed(code)),
             }
         }
         hub.end_turn(now);

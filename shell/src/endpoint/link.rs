@@ -18,11 +18,12 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use trunkline_core::CloseCode;
 
 use crate::{
     config::{BackendUrl, EndpointConfig},
     net::{self, Stream},
-    ws::{Decoder, Fault, Item, Role},
+    ws::{Decoder, Fault, Item, Role, frame},
 };
 
 /// What the answer to an upgrade may have in headers.
@@ -119,7 +120,9 @@ pub(super) struct Connection {
 /// Why a connection is of no more use.
 #[derive(Debug)]
 pub(super) enum Break {
-    /// The backend closed it, or vanished.
+    /// The backend closed it in good order, with this code if it gave one.
+    Closed(Option<u16>),
+    /// The backend ended it without a word, or vanished.
     Ended,
     Failed(io::Error),
     Misbehaved(Fault),
@@ -128,9 +131,26 @@ pub(super) enum Break {
 impl fmt::Display for Break {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Break::Ended => f.write_str("the backend closed it"),
+            Break::Closed(Some(code)) => write!(f, "the backend closed it with {code}"),
+            Break::Closed(None) => f.write_str("the backend closed it"),
+            Break::Ended => f.write_str("the backend ended it without closing it"),
             Break::Failed(error) => write!(f, "{error}"),
             Break::Misbehaved(fault) => write!(f, "the backend broke the protocol: {}", fault.reason()),
+        }
+    }
+}
+
+impl Break {
+    /// What the backend is told before the connection ends: the payload of a close frame. `None`: there is nobody to
+    /// tell.
+    pub(super) fn farewell(&self) -> Option<Vec<u8>> {
+        match self {
+            Break::Closed(code) => {
+                let code = code.and_then(CloseCode::new);
+                Some(code.map_or(Vec::new(), |code| frame::close_payload(code, "")))
+            }
+            Break::Misbehaved(fault) => Some(frame::close_payload(fault.code(), fault.reason())),
+            Break::Ended | Break::Failed(_) => None,
         }
     }
 }
