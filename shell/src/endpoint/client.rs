@@ -263,7 +263,7 @@ impl Client {
                 _ => {}
             }
             let mut scratch = hub.scratch.borrow_mut();
-            match stream.poll_read(cx, &mut scratch) {
+            match stream.poll_read(cx, &mut scratch[..hub.read_bytes()]) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) => return self.ended(hub),
                 Poll::Ready(Err(_)) => {

@@ -127,9 +127,6 @@ struct Machine {
     outlet: Outlet,
 }
 
-/// The most that one read of a client takes.
-const SCRATCH_BYTES: usize = 64 << 10;
-
 impl Hub {
     fn new(config: Rc<EndpointConfig>) -> Self {
         let clock = Clock::start();
@@ -144,7 +141,7 @@ impl Hub {
             patience: Patience::of(&config),
             config,
             clock,
-            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
+            scratch: RefCell::new(vec![0; outlet::READ_BYTES].into()),
             client_tasks: Cell::new(0),
         }
     }
@@ -192,6 +189,11 @@ impl Hub {
 
     fn client(&self, session: SessionId) -> Option<Rc<Client>> {
         self.machine.borrow().outlet.client(session)
+    }
+
+    /// How much of a client is to be read at once.
+    fn read_bytes(&self) -> usize {
+        self.machine.borrow().outlet.read_bytes()
     }
 
     /// Whether the machine reads from nobody.

@@ -28,6 +28,11 @@ use crate::{
 /// What an empty queue towards the link keeps allocated.
 const LINK_QUEUE_KEEP_BYTES: usize = 256 << 10;
 
+/// The most that one read of a client takes.
+pub(super) const READ_BYTES: usize = 64 << 10;
+/// The same, while clients are likely to be stopped.
+const CAUTIOUS_READ_BYTES: usize = 4 << 10;
+
 /// What the driver is to do with the link.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum LinkOrder {
@@ -54,6 +59,8 @@ pub(super) struct Outlet {
     pub(super) link_queue: Queue,
     orders: VecDeque<LinkOrder>,
     pub(super) link_phase: LinkPhase,
+    /// The machine stops whoever sends.
+    link_full: bool,
     /// The drain is over.
     pub(super) is_empty: bool,
 
@@ -86,6 +93,7 @@ impl Outlet {
             link_queue: Queue::new(LINK_QUEUE_KEEP_BYTES),
             orders: VecDeque::new(),
             link_phase: LinkPhase::Down,
+            link_full: false,
             is_empty: false,
             lingering: VecDeque::new(),
             checks: BinaryHeap::new(),
@@ -165,6 +173,12 @@ impl Outlet {
         let overdue = self.lingering.front().map(|&(due, _)| due);
         let check = self.checks.peek().map(|&Reverse((at, _))| at);
         overdue.into_iter().chain(check).min()
+    }
+
+    /// How much of a client is to be read at once. Where the machine may stop it after a message, what has been read
+    /// beyond has to be kept, so that is little.
+    pub(super) fn read_bytes(&self) -> usize {
+        if self.link_full || self.link_phase != LinkPhase::Up { CAUTIOUS_READ_BYTES } else { READ_BYTES }
     }
 
     fn clients(&self) -> impl Iterator<Item = &Rc<Client>> {
@@ -272,6 +286,7 @@ impl Outlet {
         match fact {
             Fact::Link { phase } => {
                 self.link_phase = phase;
+                self.link_full &= phase != LinkPhase::Down;
                 tracing::info!(target: "link", endpoint, ?phase, "link state");
             }
             Fact::Ended { session, cause: EndCause::Left(cause) } => {
@@ -296,8 +311,14 @@ impl Outlet {
             Fact::PongTimeout => {
                 tracing::warn!(target: "link", endpoint, "no pong: the link counts as broken")
             }
-            Fact::LinkFull => tracing::debug!(target: "link", endpoint, "link full: senders wait"),
-            Fact::LinkDrained => tracing::debug!(target: "link", endpoint, "link takes events again"),
+            Fact::LinkFull => {
+                self.link_full = true;
+                tracing::debug!(target: "link", endpoint, "link full: senders wait");
+            }
+            Fact::LinkDrained => {
+                self.link_full = false;
+                tracing::debug!(target: "link", endpoint, "link takes events again");
+            }
             Fact::OutageSpread { sessions } => {
                 tracing::warn!(target: "link", endpoint, sessions, "backend away for too long: closing clients");
             }
