@@ -232,51 +232,49 @@ async fn after_cuts_under_random_joins_and_leaves_backend_and_gateway_agree_on_w
 }
 
 async fn joins_leaves_and_cuts(seed: u64) {
-    {
-        let backend = Backend::echo().await;
-        let gateway = Gateway::start(&Setup::new(backend.address()).lobby("reopen_gap", "5ms")).await;
-        let mut dice = Dice(seed);
-        let mut clients: BTreeMap<String, Client> = BTreeMap::new();
-        for step in 0..60 {
-            let user = format!("user-{}", dice.roll(6));
-            match (dice.roll(10), clients.remove(&user)) {
-                // Comes, or takes over.
-                (0..4, _) => {
-                    let client = Client::enter(&gateway, &user).await;
-                    clients.insert(user, client);
-                }
-                (4..6, Some(client)) => client.leave().await,
-                // Vanishes.
-                (6, Some(_)) => {}
-                (7..9, Some(mut client)) => {
-                    client.say(&format!("{step}")).await;
-                    clients.insert(user, client);
-                }
-                (_, Some(client)) => {
-                    backend.cut();
-                    clients.insert(user, client);
-                }
-                (_, None) => backend.cut(),
+    let backend = Backend::echo().await;
+    let gateway = Gateway::start(&Setup::new(backend.address()).lobby("reopen_gap", "5ms")).await;
+    let mut dice = Dice(seed);
+    let mut clients: BTreeMap<String, Client> = BTreeMap::new();
+    for step in 0..60 {
+        let user = format!("user-{}", dice.roll(6));
+        match (dice.roll(10), clients.remove(&user)) {
+            // Comes, or takes over.
+            (0..4, _) => {
+                let client = Client::enter(&gateway, &user).await;
+                clients.insert(user, client);
             }
+            (4..6, Some(client)) => client.leave().await,
+            // Vanishes.
+            (6, Some(_)) => {}
+            (7..9, Some(mut client)) => {
+                client.say(&format!("{step}")).await;
+                clients.insert(user, client);
+            }
+            (_, Some(client)) => {
+                backend.cut();
+                clients.insert(user, client);
+            }
+            (_, None) => backend.cut(),
         }
-        let there: BTreeSet<String> = clients.keys().cloned().collect();
-        backend.until(&format!("agreement, seed {seed}"), |events| present(events) == there).await;
-        // And they stay agreed: who is there can be reached.
-        for (user, client) in &mut clients {
-            let action = json!({ "action": "send", "user": { "username": user }, "data": "the end" });
-            // The last cut may not have been noticed yet, and what is sent over a link that was cut is lost.
-            let reached = async {
-                let heard = async { while client.hear().await != "the end" {} };
-                let mut heard = pin!(heard);
-                loop {
-                    backend.send(&action);
-                    if timeout(Duration::from_millis(200), &mut heard).await.is_ok() {
-                        return;
-                    }
-                }
-            };
-            within(&format!("{user} is reached, seed {seed}"), reached).await;
-        }
-        assert_eq!(present(&backend.events()), there, "seed {seed}");
     }
+    let there: BTreeSet<String> = clients.keys().cloned().collect();
+    backend.until(&format!("agreement, seed {seed}"), |events| present(events) == there).await;
+    // And they stay agreed: who is there can be reached.
+    for (user, client) in &mut clients {
+        let action = json!({ "action": "send", "user": { "username": user }, "data": "the end" });
+        // The last cut may not have been noticed yet, and what is sent over a link that was cut is lost.
+        let reached = async {
+            let heard = async { while client.hear().await != "the end" {} };
+            let mut heard = pin!(heard);
+            loop {
+                backend.send(&action);
+                if timeout(Duration::from_millis(200), &mut heard).await.is_ok() {
+                    return;
+                }
+            }
+        };
+        within(&format!("{user} is reached, seed {seed}"), reached).await;
+    }
+    assert_eq!(present(&backend.events()), there, "seed {seed}");
 }
