@@ -136,7 +136,9 @@ async fn users_that_are_named_like_parts_of_objects_are_users_like_any_other() {
     let gateway = Gateway::start(&Setup::new(backend.address())).await;
     for user in ["__proto__", "constructor", "toString", "hasOwnProperty"] {
         // Before they are there, and when they are.
+        backend.linked(1).await;
         backend.send(&send(user, "to nobody"));
+        backend.carried_out().await;
         let mut client = Client::enter(&gateway, user).await;
         backend.expect(&opened(user)).await;
         client.say("hello").await;

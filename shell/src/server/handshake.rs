@@ -16,11 +16,15 @@ use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::{
     net::TcpStream,
-    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+    sync::{
+        OwnedSemaphorePermit,
+        mpsc::{self, error::TrySendError},
+        oneshot,
+    },
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use trunkline_core::{
-    Identity, SessionId,
+    Identity, Refusal, SessionId,
     handshake::{Answer, RequestFault, TokenFault, UpgradeRequest},
 };
 
@@ -95,15 +99,41 @@ async fn decide(
     let ask = Command::Ask { identity, expires: claims.expires, answer };
     // The endpoint goes away only when the gateway does.
     gate.commands.send(ask).await.map_err(|_| Answer::Draining)?;
-    let session = admitted.await.map_err(|_| Answer::Draining)??;
-    match permit {
-        Ok(permit) => {
-            Ok(Welcome { user: claims.user, session, commands: gate.commands.clone(), permit, subprotocol })
-        }
-        Err(_) => {
-            // The driver takes commands for as long as it lives.
-            let _ = gate.commands.send(Command::Abandon { session }).await;
-            Err(Answer::Full)
+    let mut asked = Asked { commands: gate.commands.clone(), answer: admitted, session: None };
+    asked.wait().await?;
+    let permit = permit.map_err(|_| Answer::Full)?;
+    let session = asked.session.take().ok_or(Answer::Full)?;
+    Ok(Welcome { user: claims.user, session, commands: gate.commands.clone(), permit, subprotocol })
+}
+
+/// A session that was asked for and that nobody has taken. hyper drops a request whose client has gone wherever it
+/// waits, and the endpoint may have admitted it by then: so whoever drops this abandons the session.
+struct Asked {
+    commands: mpsc::Sender<Command>,
+    answer: oneshot::Receiver<Result<SessionId, Refusal>>,
+    session: Option<SessionId>,
+}
+
+impl Asked {
+    /// Waits until the client is admitted.
+    async fn wait(&mut self) -> Result<(), Answer> {
+        self.session = Some((&mut self.answer).await.map_err(|_| Answer::Draining)??);
+        Ok(())
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        // From here on, the endpoint is told that there is nobody to answer.
+        self.answer.close();
+        let untaken = self.session.take().or_else(|| self.answer.try_recv().ok()?.ok());
+        let Some(session) = untaken else { return };
+        if let Err(TrySendError::Full(abandon)) = self.commands.try_send(Command::Abandon { session }) {
+            let commands = self.commands.clone();
+            tokio::task::spawn_local(async move {
+                // The driver takes commands for as long as it lives.
+                let _ = commands.send(abandon).await;
+            });
         }
     }
 }

@@ -2,12 +2,16 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    process,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use serde_json::Value;
 use tokio::{
-    net::{TcpListener, TcpSocket},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{Notify, mpsc, watch},
     task::JoinHandle,
 };
@@ -21,6 +25,8 @@ use super::{
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 64;
+/// Backends that there have been in this process.
+static BACKENDS: AtomicU64 = AtomicU64::new(0);
 
 /// How a backend answers the request for an upgrade.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +58,9 @@ pub struct Backend {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub echoes: bool,
+    /// The path at which this backend is, and no other: the gateway of a test that is over may still dial a port that
+    /// is another's by now.
+    pub path: String,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -116,7 +125,9 @@ impl Backend {
     pub fn absent(echoes: bool) -> Backend {
         let guard = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let address = guard.local_addr().expect("it is bound");
-        let shared = Shared { echoes, state: Mutex::default(), changed: Notify::new() };
+        let number = BACKENDS.fetch_add(1, Ordering::Relaxed);
+        let path = format!("/{}-{number}", process::id());
+        let shared = Shared { echoes, path, state: Mutex::default(), changed: Notify::new() };
         let reads = watch::Sender::new(true);
         Backend {
             address,
@@ -136,8 +147,8 @@ impl Backend {
         self.cut();
         self.wait("its links end", |state| (state.links_open() == 0).then_some(())).await;
         let heard = self.events();
-        let echoes = self.shared.echoes;
-        self.shared = Arc::new(Shared { echoes, state: Mutex::default(), changed: Notify::new() });
+        let (echoes, path) = (self.shared.echoes, self.shared.path.clone());
+        self.shared = Arc::new(Shared { echoes, path, state: Mutex::default(), changed: Notify::new() });
         self.taken = 0;
         self.listen();
         (self, heard)
@@ -150,9 +161,9 @@ impl Backend {
         self
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Where it is: address, port and path.
+    pub fn address(&self) -> String {
+        format!("{}{}", self.address, self.shared.path)
     }
 
     // --- What it does ---
@@ -214,6 +225,20 @@ impl Backend {
     /// Begins the closing handshake on the newest link.
     pub fn close(&self, code: u16) {
         self.order(Order::Close(code));
+    }
+
+    /// Waits until the gateway has carried out all that was sent over the newest link.
+    pub async fn carried_out(&self) {
+        let is_pong = |entry: &&Entry| matches!(entry.heard, Heard::Pong(_));
+        let before = self.log().iter().filter(is_pong).count();
+        self.send_message(Message::Ping(b"carried out?".to_vec().into()));
+        let answered = |state: &State| state.log.iter().filter(is_pong).count() > before;
+        self.wait("a pong", |state| answered(state).then_some(())).await;
+    }
+
+    /// Waits until this link has ended: nothing more is heard from it.
+    pub async fn ended(&self, link: usize) {
+        self.heard("the link's end", |entry| entry.link == link && matches!(entry.heard, Heard::Ended)).await;
     }
 
     /// Reads from its sockets, or leaves all that comes where it is.
@@ -334,21 +359,31 @@ fn bind(address: SocketAddr) -> TcpSocket {
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>, reads: watch::Receiver<bool>) {
     while let Ok((stream, _)) = listener.accept().await {
-        let mut state = shared.state();
-        state.dials += 1;
-        match state.upgrade.clone() {
-            Upgrade::Accept => {
-                let (sender, orders) = mpsc::unbounded_channel();
-                let number = state.links.len();
+        tokio::spawn(greet(stream, Arc::clone(&shared), reads.clone()));
+    }
+}
+
+/// Answers the request for an upgrade, and serves the link.
+async fn greet(stream: TcpStream, shared: Arc<Shared>, reads: watch::Receiver<bool>) {
+    let upgrade = shared.state().upgrade.clone();
+    match upgrade {
+        Upgrade::Accept => {
+            let Some(socket) = link::accept(stream, &shared.path).await else { return };
+            let (sender, orders) = mpsc::unbounded_channel();
+            let number = {
+                let mut state = shared.state();
+                state.dials += 1;
                 state.links.push(sender);
-                let link = Link { number, shared: Arc::clone(&shared), orders, reads: reads.clone() };
-                tokio::spawn(link.serve(stream));
-            }
-            Upgrade::Answer(answer) => {
-                tokio::spawn(async move { link::refuse(stream, answer.as_bytes()).await });
-            }
+                state.links.len() - 1
+            };
+            Link { number, shared, orders, reads }.serve(socket).await;
         }
-        drop(state);
-        shared.changed.notify_waiters();
+        Upgrade::Answer(answer) => {
+            let dialled = || {
+                shared.state().dials += 1;
+                shared.changed.notify_waiters();
+            };
+            link::refuse(stream, &shared.path, dialled, answer.as_bytes()).await;
+        }
     }
 }

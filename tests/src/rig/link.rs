@@ -14,9 +14,10 @@ use tokio::{
     time::timeout,
 };
 use tokio_tungstenite::{
-    WebSocketStream, accept_async,
+    WebSocketStream, accept_hdr_async,
     tungstenite::{
         Message,
+        handshake::server::{ErrorResponse, Request, Response},
         protocol::{CloseFrame, frame::coding::CloseCode},
     },
 };
@@ -73,9 +74,7 @@ pub(super) struct Link {
 
 impl Link {
     /// Serves a link until it has ended.
-    pub(super) async fn serve(mut self, stream: TcpStream) {
-        stream.set_nodelay(true).expect("the socket is open");
-        let Ok(mut socket) = accept_async(stream).await else { return };
+    pub(super) async fn serve(mut self, mut socket: WebSocketStream<TcpStream>) {
         self.note(Heard::Began);
         loop {
             let reads = *self.reads.borrow_and_update();
@@ -144,14 +143,28 @@ async fn carry_out(order: Order, socket: &mut WebSocketStream<TcpStream>) -> boo
     true
 }
 
-/// Answers the request for an upgrade with these bytes, and ends the connection.
-pub(super) async fn refuse(mut stream: TcpStream, answer: &[u8]) {
+/// Upgrades a connection that asks for `path`, and no other.
+pub(super) async fn accept(stream: TcpStream, path: &str) -> Option<WebSocketStream<TcpStream>> {
+    stream.set_nodelay(true).expect("the socket is open");
+    #[allow(clippy::result_large_err, reason = "the library wants it so")]
+    let check = |request: &Request, response: Response| {
+        if request.uri().path() == path { Ok(response) } else { Err(ErrorResponse::new(None)) }
+    };
+    accept_hdr_async(stream, check).await.ok()
+}
+
+/// Answers a request for `path` with these bytes, once it has been noted, and ends the connection.
+pub(super) async fn refuse(mut stream: TcpStream, path: &str, note: impl FnOnce(), answer: &[u8]) {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
         if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
             return;
         }
     }
+    if !request.starts_with(format!("GET {path} ").as_bytes()) {
+        return;
+    }
+    note();
     let _ = stream.write_all(answer).await;
     let _ = stream.shutdown().await;
     // What is unread when a socket is closed turns its end into a reset, which may overtake the answer.

@@ -1,6 +1,6 @@
 //! The configuration of a gateway under test, as a TOML text.
 
-use std::{collections::BTreeMap, fmt::Write, net::SocketAddr, path::Path};
+use std::{collections::BTreeMap, fmt::Write, path::Path};
 
 use serde_json::{Value, json};
 use trunkline::config::Config;
@@ -13,7 +13,7 @@ pub struct Setup(BTreeMap<String, Value>);
 
 impl Setup {
     /// With a backend at this address.
-    pub fn new(backend: SocketAddr) -> Self {
+    pub fn new(backend: String) -> Self {
         Setup(BTreeMap::new())
             .with("listen.address", "127.0.0.1:0")
             .with("limits.handshake_timeout", "10s")
@@ -32,9 +32,9 @@ impl Setup {
 
     /// With one more endpoint.
     #[must_use]
-    pub fn endpoint(self, name: &str, path: &str, backend: SocketAddr) -> Self {
+    pub fn endpoint(self, name: &str, path: &str, backend: String) -> Self {
         self.with(&format!("endpoints.{name}.path"), path)
-            .with(&format!("endpoints.{name}.backend"), format!("ws://{backend}/"))
+            .with(&format!("endpoints.{name}.backend"), format!("ws://{backend}"))
     }
 
     /// With `key`, its tables separated by dots, set to `value`.
