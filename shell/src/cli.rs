@@ -97,15 +97,12 @@ impl Wanted {
                 format!("--algorithm {name:?}: there is none of this name; write HS256, HS384 or HS512")
             })?;
         }
-        let now = unix_seconds();
         let new = NewToken {
             user_claim: signing.user_claim,
-            user: self.user,
-            issued: now,
-            expires: Some(now.saturating_add(self.expires.as_secs())),
             issuer: signing.issuer,
             audiences: signing.audiences,
             extra: self.claim.iter().map(|claim| parse_claim(claim)).collect::<Result<Map<_, _>, _>>()?,
+            ..NewToken::of(&self.user, unix_seconds(), self.expires.as_secs())
         };
         make(&signing.secret, signing.algorithm, &new).map_err(|fault| fault.to_string())
     }

@@ -95,15 +95,7 @@ impl Demo {
     }
 
     fn token(&self, user: &str) -> Result<token::Token<'static>, token::MakeFault> {
-        let new = NewToken {
-            user_claim: "sub".to_owned(),
-            user: user.to_owned(),
-            issued: unix_seconds(),
-            expires: Some(unix_seconds() + TOKEN_SECONDS),
-            issuer: None,
-            audiences: Vec::new(),
-            extra: serde_json::Map::new(),
-        };
+        let new = NewToken::of(user, unix_seconds(), TOKEN_SECONDS);
         token::make(&self.secret, Algorithm::HS256, &new)
     }
 

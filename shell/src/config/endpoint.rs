@@ -10,7 +10,7 @@ use trunkline_core::{
 
 use super::{
     BackendUrl, Section,
-    gateway::{MINUTE, MS_100},
+    kinds::units::{GIB, HOUR, KIB, MIB, MINUTE, MS_10, MS_100, SECOND, ZERO},
     kinds::{Choice, Parsed, count, quote, seconds, size, span, span_or_off},
     reader::{Order, Place},
     token,
@@ -100,14 +100,6 @@ const BACKEND: Parsed<BackendUrl> = Parsed {
     parse: BackendUrl::parse,
     show: |_| String::new(),
 };
-
-const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(60 * 60);
-const ZERO: Duration = Duration::ZERO;
-const MS_10: Duration = Duration::from_millis(10);
-const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
-const GIB: u64 = 1 << 30;
 
 /// The most endpoints of a gateway.
 const ENDPOINTS_MAX: usize = 1_000;

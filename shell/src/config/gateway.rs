@@ -1,12 +1,13 @@
 //! The keys of the gateway as a whole.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use tracing::level_filters::LevelFilter;
 use trunkline_core::{DrainSettings, Settings, path::Routes};
 
 use super::{
     Config, Limits, LogConfig, LogFormat, Section, endpoint,
+    kinds::units::{HOUR, KIB, MIB, MINUTE, MS_10, MS_100, SECOND, ZERO},
     kinds::{Choice, Parsed, count, one_or_list, quote, size, span},
 };
 
@@ -80,8 +81,8 @@ fn log(s: &Section<'_>) -> LogConfig {
 fn limits(s: &Section<'_>) -> Limits {
     Limits {
         connections_max: s.get("connections_max", count(1, 10_000_000), 10_000),
-        handshake_timeout: s.get("handshake_timeout", span(MS_100, MINUTE * 5), Duration::from_secs(10)),
-        header_bytes_max: s.get("header_bytes_max", size(1 << 10, 1 << 20), 16 << 10),
+        handshake_timeout: s.get("handshake_timeout", span(MS_100, MINUTE * 5), SECOND * 10),
+        header_bytes_max: s.get("header_bytes_max", size(KIB, MIB), 16 << 10),
         headers_max: s.get("headers_max", count(8, 1_000), 64),
         workers: s.get("workers", count(0, 1_024), 0),
     }
@@ -90,12 +91,7 @@ fn limits(s: &Section<'_>) -> Limits {
 fn drain(s: &Section<'_>) -> DrainSettings {
     let d = Settings::default().drain;
     DrainSettings {
-        time: s.get("time", span(Duration::ZERO, MINUTE * 60), d.time),
-        confirm_timeout: s.get("confirm_timeout", span(Duration::from_millis(10), MINUTE), d.confirm_timeout),
+        time: s.get("time", span(ZERO, HOUR), d.time),
+        confirm_timeout: s.get("confirm_timeout", span(MS_10, MINUTE), d.confirm_timeout),
     }
 }
-
-/// A tenth of a second: less than that is no timeout for a network.
-pub(super) const MS_100: Duration = Duration::from_millis(100);
-/// A minute.
-pub(super) const MINUTE: Duration = Duration::from_secs(60);

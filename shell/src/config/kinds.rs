@@ -464,3 +464,19 @@ fn out_of_range(value: &str, range: &str) -> String {
 fn wrong<T>(problem: impl Into<String>) -> Result<T, Vec<String>> {
     Err(vec![problem.into()])
 }
+
+/// What ranges and defaults are written in.
+pub(super) mod units {
+    use std::time::Duration;
+
+    pub(in super::super) const ZERO: Duration = Duration::ZERO;
+    pub(in super::super) const MS_10: Duration = Duration::from_millis(10);
+    pub(in super::super) const MS_100: Duration = Duration::from_millis(100);
+    pub(in super::super) const SECOND: Duration = Duration::from_secs(1);
+    pub(in super::super) const MINUTE: Duration = Duration::from_secs(60);
+    pub(in super::super) const HOUR: Duration = Duration::from_secs(60 * 60);
+
+    pub(in super::super) const KIB: u64 = 1 << 10;
+    pub(in super::super) const MIB: u64 = 1 << 20;
+    pub(in super::super) const GIB: u64 = 1 << 30;
+}

@@ -9,7 +9,7 @@ use base64::{
 
 use super::{
     Section, files,
-    gateway::MINUTE,
+    kinds::units::MINUTE,
     kinds::{Parsed, Text, list, one_or_list, quote, size, span},
     reader::Place,
 };

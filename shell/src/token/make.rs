@@ -26,6 +26,21 @@ pub struct NewToken {
     pub extra: Map<String, Value>,
 }
 
+impl NewToken {
+    /// A token that names `user` in `sub` and is valid for so many seconds from `issued` on; no other claims.
+    pub fn of(user: &str, issued: u64, valid_seconds: u64) -> Self {
+        NewToken {
+            user_claim: "sub".to_owned(),
+            user: user.to_owned(),
+            issued,
+            expires: Some(issued.saturating_add(valid_seconds)),
+            issuer: None,
+            audiences: Vec::new(),
+            extra: Map::new(),
+        }
+    }
+}
+
 /// Why no token was made.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum MakeFault {

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use serde_json::Map;
 use trunkline::{
     clock::unix_seconds,
     token::{self, Algorithm, NewToken},
@@ -24,15 +23,7 @@ pub(super) fn user(client: u32) -> String {
 
 /// The request of a user's handshake.
 pub(super) fn request(address: SocketAddr, user: &str) -> Result<String, Failure> {
-    let new = NewToken {
-        user_claim: "sub".to_owned(),
-        user: user.to_owned(),
-        issued: unix_seconds(),
-        expires: Some(unix_seconds() + TOKEN_SECONDS),
-        issuer: None,
-        audiences: Vec::new(),
-        extra: Map::new(),
-    };
+    let new = NewToken::of(user, unix_seconds(), TOKEN_SECONDS);
     let token = token::make(SECRET.as_bytes(), Algorithm::HS256, &new).map_err(Failure::Token)?;
     Ok(format!(
         "GET /load/1 HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\

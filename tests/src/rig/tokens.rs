@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use trunkline::token::{self, Algorithm, NewToken};
 
 /// The secret that gateway and issuer share.
@@ -18,15 +18,7 @@ pub fn now() -> u64 {
 
 /// What a valid token of `user` says; a test changes what it is about.
 pub fn claims(user: &str) -> NewToken {
-    NewToken {
-        user_claim: "sub".to_owned(),
-        user: user.to_owned(),
-        issued: now(),
-        expires: Some(now() + VALID_SECONDS),
-        issuer: None,
-        audiences: Vec::new(),
-        extra: Map::new(),
-    }
+    NewToken::of(user, now(), VALID_SECONDS)
 }
 
 /// A valid token of `user`.
