@@ -250,7 +250,7 @@ impl Drive {
     }
 }
 
-/// What [`count`] counts: a campaign in which one of them never occurred has tested less than it says.
+/// What `count` counts: a campaign in which one of them never occurred has tested less than it says.
 pub const CASES: &[&str] = &[
     "takeover, link down",
     "takeover, settling",

@@ -1,8 +1,8 @@
 //! One endpoint at work: the machine, and the tasks that bring it what happens.
 //!
 //! All tasks of an endpoint live on one thread. Each client's task owns that client's socket, the driver owns the
-//! link; whoever has something to report calls the machine directly ([`Hub::input`]), so that nothing is queued
-//! between tasks. What the machine wants done is gathered by the [`outlet::Outlet`] and goes out at the end of the
+//! link; whoever has something to report calls the machine directly (`Hub::input`), so that nothing is queued
+//! between tasks. What the machine wants done is gathered by the `outlet::Outlet` and goes out at the end of the
 //! turn: one write to the link however many clients spoke, one write to each client however much it was sent.
 
 mod client;

@@ -1,7 +1,7 @@
 //! The laws of docs/laws.md as one monitor: it is fed each step of a machine and names the law that is broken.
 //!
-//! Each law is a function; one that judges single outputs stands in [`EACH`], one that judges whole steps in
-//! [`AFTER`]. All they remember is the [`History`], which forgets the dead.
+//! Each law is a function; one that judges single outputs stands in `EACH`, one that judges whole steps in
+//! `AFTER`. All they remember is the [`History`], which forgets the dead.
 //!
 //! Not here, since they need more than one run or a backend: 8's second half (settles), 11, 12.
 

@@ -1,8 +1,8 @@
 //! The load tool: starts a gateway with an echoing backend, and a plain echo server as baseline, on loopback, and
 //! measures what they cost and whether every echo comes back to its sender, whole, once and in order.
 //!
-//! Who is who: a [`subject`] is what is measured, a process of its own; the [`backend`] behind a gateway is another; a
-//! [`crowd`] is all clients, in one thread of the tool; a course is what they do. `docs/performance.md` says how to use
+//! Who is who: a `subject` is what is measured, a process of its own; the `backend` behind a gateway is another; a
+//! `crowd` is all clients, in one thread of the tool; a course is what they do. `docs/performance.md` says how to use
 //! it, and what it found.
 
 mod backend;
