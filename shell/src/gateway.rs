@@ -14,13 +14,13 @@ use crate::{
     config::{Config, EndpointConfig},
     endpoint::{Command, Status},
     net,
-    server::{Front, Gate, Serves, accept},
+    server::{Front, Gate, HANDSHAKES_MAX, Serves, accept},
     sys, worker,
 };
 
 /// Commands that may wait for an endpoint; handshakes beyond wait their turn.
 const COMMANDS_MAX: usize = 1024;
-/// Descriptors that the gateway needs besides those of clients.
+/// Descriptors that the gateway needs besides those of clients, handshakes and links.
 const SPARE_DESCRIPTORS: u64 = 64;
 /// How much longer than the drain itself the end may take, before the gateway stops waiting for it.
 const DRAIN_SLACK: Duration = Duration::from_secs(15);
@@ -52,11 +52,13 @@ impl Gateway {
     ///
     /// An address cannot be listened on, or the system has no threads.
     pub async fn run(self, ready: impl FnOnce(Listening), stop: impl Future<Output = ()>) -> io::Result<()> {
-        check_descriptors(self.config.limits.connections_max);
+        check_descriptors(&self.config);
         let listeners = listen(&self.config)?;
         let drain = self.config.drain.clone();
-        let limit = Duration::from_millis(drain.time.0.saturating_add(drain.confirm_timeout.0)) + DRAIN_SLACK;
+        let longest_gap = self.config.endpoints.iter().map(|endpoint| endpoint.settings.reopen_gap.0).max();
         let longest_close = self.config.endpoints.iter().map(|endpoint| endpoint.close_timeout).max();
+        let limit = drain.time.0 + drain.confirm_timeout.0 + longest_gap.unwrap_or_default();
+        let limit = Duration::from_millis(limit) + longest_close.unwrap_or_default() + DRAIN_SLACK;
         let (front, ended) = self.start()?;
 
         let mut listening = Listening { clients: Vec::new(), health: None };
@@ -84,7 +86,7 @@ impl Gateway {
                 let _ = end.await;
             }
         };
-        match timeout(limit + longest_close.unwrap_or_default(), all).await {
+        match timeout(limit, all).await {
             Ok(()) => tracing::info!(target: "gateway", "stopped"),
             Err(_) => tracing::error!(target: "gateway", "stopped, though not everything has ended"),
         }
@@ -140,8 +142,11 @@ fn workers(config: &Config) -> usize {
     wanted.clamp(1, config.endpoints.len().max(1))
 }
 
-fn check_descriptors(connections_max: usize) {
-    let needed = connections_max as u64 + SPARE_DESCRIPTORS;
+fn check_descriptors(config: &Config) {
+    let listeners = config.listen.len() + usize::from(config.health.is_some());
+    let handshakes = listeners * HANDSHAKES_MAX;
+    let needed =
+        (config.limits.connections_max + handshakes + config.endpoints.len()) as u64 + SPARE_DESCRIPTORS;
     match sys::raise_descriptor_limit() {
         Ok(limit) if limit < needed => {
             tracing::warn!(target: "gateway", limit, needed, "limits.connections_max needs more open files");

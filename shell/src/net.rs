@@ -13,10 +13,13 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream, lookup_host},
+    time::timeout,
 };
 
 /// Connections that wait to be accepted, at most.
 const BACKLOG: i32 = 1024;
+/// Addresses of a name that are tried at most.
+const ADDRESSES_MAX: usize = 8;
 
 /// A listener on `address`; port 0 takes a free one.
 ///
@@ -37,17 +40,20 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Connects to the first address of `host` that answers.
+/// Connects to the first address of `host` that answers; each has its share of `limit`.
 ///
 /// # Errors
 ///
 /// The name has no address, or none answers.
-pub async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+pub async fn connect(host: &str, port: u16, limit: Duration) -> io::Result<TcpStream> {
+    let addresses: Vec<_> = lookup_host((host, port)).await?.take(ADDRESSES_MAX).collect();
+    let share = limit / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-    for address in lookup_host((host, port)).await? {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
+    for address in addresses {
+        match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::ErrorKind::TimedOut.into(),
         }
     }
     Err(last)
@@ -94,6 +100,11 @@ impl Stream {
     /// Says that nothing more will be written.
     pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut *self.0.borrow_mut()).poll_shutdown(cx)
+    }
+
+    /// Whether the peer has reset the connection, or its machine has vanished, as far as TCP has noticed.
+    pub fn is_reset(&self) -> bool {
+        crate::sys::is_closed(&*self.0.borrow())
     }
 
     /// Whether the peer's machine leaves unanswered what is sent to it.

@@ -12,6 +12,19 @@ const UNANSWERED_MAX: u8 = 5;
 /// That is what `TCP_USER_TIMEOUT` cannot say: it ends a connection as well whose peer is there and has closed its
 /// window for a while.
 pub fn is_unanswered(socket: &impl AsRawFd) -> bool {
+    tcp_info(socket).is_some_and(|[_, _, retransmits, probes, ..]| retransmits.max(probes) >= UNANSWERED_MAX)
+}
+
+/// Whether the connection is no more: the peer has reset it, or the system has given it up.
+pub fn is_closed(socket: &impl AsRawFd) -> bool {
+    tcp_info(socket).is_some_and(|[state, ..]| state == TCP_CLOSE)
+}
+
+/// The state of a connection that is no more (the kernel's `TCP_CLOSE`).
+const TCP_CLOSE: u8 = 7;
+
+/// The beginning of `TCP_INFO`; `None` where the system does not say.
+fn tcp_info(socket: &impl AsRawFd) -> Option<[u8; 8]> {
     // struct tcp_info begins with: state, ca_state, retransmits, probes, backoff, … one byte each.
     let mut info = [0u8; 8];
     let mut len = info.len() as libc::socklen_t;
@@ -26,8 +39,7 @@ pub fn is_unanswered(socket: &impl AsRawFd) -> bool {
             &raw mut len,
         )
     };
-    let [_, _, retransmits, probes, ..] = info;
-    result == 0 && retransmits.max(probes) >= UNANSWERED_MAX
+    (result == 0).then_some(info)
 }
 
 /// Raises the limit on open descriptors to the most that the process may have. Returns the limit then in force.

@@ -95,7 +95,15 @@ impl Before {
                 must!(sessions == seen.lives(), "{said:?}, where {} live", seen.lives());
                 Ok(())
             }
-            Said::Close { session, .. } => {
+            Said::Close { session, queued, .. } => {
+                let closing = |other: &&Session| !other.is_live() && other.id != session;
+                let others: usize = seen.sessions.iter().filter(closing).map(|other| other.queue).sum();
+                let too_slow = step.said.contains(&Said::Ended { session, cause: EndCause::TooSlow });
+                let drops = too_slow || others >= seen.settings.client_queue_bytes_total_max;
+                must!(
+                    (queued == Queued::Drop) == drops,
+                    "{said:?}, while others that close have {others} bytes"
+                );
                 let over =
                     |said: &Said| matches!(said, Said::Ended { session: ended, .. } if *ended == session);
                 let drained = seen
@@ -117,7 +125,8 @@ impl Before {
             }
             EndCause::TooSlow => {
                 let settings = &seen.settings;
-                let sum: usize = seen.sessions.iter().map(|session| session.queue).sum();
+                let live = seen.sessions.iter().filter(|session| session.is_live());
+                let sum: usize = live.map(|session| session.queue).sum();
                 let fullest = seen.sessions.iter().filter(|other| other.is_live()).rev();
                 let fullest = fullest.max_by_key(|other| other.queue).map(|fullest| fullest.id);
                 let too_slow = session.queue >= settings.client_queue_bytes_max
@@ -204,8 +213,8 @@ impl Before {
         for said in step.said {
             let Said::Ended { session: ended, cause } = *said else { continue };
             let close = step.said.iter().find_map(|said| match said {
-                Said::Close { session, code, reason, queued } if *session == ended => {
-                    Some((code.get(), reason.as_str(), *queued))
+                Said::Close { session, code, reason, .. } if *session == ended => {
+                    Some((code.get(), reason.as_str()))
                 }
                 _ => None,
             });
@@ -216,16 +225,14 @@ impl Before {
                     continue;
                 }
                 (EndCause::Left(_), _) => None,
-                (EndCause::TakenOver, _) => Some((
-                    1008,
-                    "Only one connection per endpoint per token bearer is allowed",
-                    Queued::Flush,
-                )),
-                (EndCause::TooSlow, _) => Some((1013, "client too slow", Queued::Drop)),
-                (EndCause::Expired, _) => Some((1008, "token expired", Queued::Flush)),
-                (EndCause::Outage, _) => Some((1013, "backend unavailable", Queued::Flush)),
+                (EndCause::TakenOver, _) => {
+                    Some((1008, "Only one connection per endpoint per token bearer is allowed"))
+                }
+                (EndCause::TooSlow, _) => Some((1013, "client too slow")),
+                (EndCause::Expired, _) => Some((1008, "token expired")),
+                (EndCause::Outage, _) => Some((1013, "backend unavailable")),
                 (EndCause::Backend, Some(Effect::Close { code, reason, .. })) => {
-                    Some((*code, reason.as_str(), Queued::Flush))
+                    Some((*code, reason.as_str()))
                 }
                 (EndCause::Backend, _) => return Err(format!("{said:?}, and no backend closed anything")),
             };
@@ -234,10 +241,10 @@ impl Before {
         let ended_now =
             |id| step.said.iter().any(|said| matches!(said, Said::Ended { session, .. } if *session == id));
         for said in step.said {
-            if let Said::Close { session, code, reason, queued } = said
+            if let Said::Close { session, code, reason, .. } = said
                 && !ended_now(*session)
             {
-                let right = (code.get(), reason.as_str(), *queued) == GOING_AWAY;
+                let right = (code.get(), reason.as_str()) == GOING_AWAY;
                 must!(right, "a drained client is told {said:?}");
             }
         }
@@ -245,7 +252,7 @@ impl Before {
     }
 }
 
-const GOING_AWAY: (u16, &str, Queued) = (1001, "gateway is shutting down", Queued::Flush);
+const GOING_AWAY: (u16, &str) = (1001, "gateway is shutting down");
 
 /// The answers to a client that asks, of which one must come.
 fn answers(seen: &History, user: &str) -> Vec<Option<Refusal>> {

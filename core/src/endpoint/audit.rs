@@ -27,7 +27,13 @@ impl<P: Payload> Endpoint<P> {
     fn check_sums(&self) {
         let sum = |part: fn(&Session<P>) -> usize| self.sessions.iter().map(|(_, s)| part(s)).sum::<usize>();
         assert_eq!(self.parked_bytes, sum(Session::parked_bytes), "parked bytes");
-        assert_eq!(self.client_bytes, sum(|s| s.queued), "bytes in clients' queues");
+        let live = |s: &Session<P>| if s.stage == Stage::Live { s.queued } else { 0 };
+        assert_eq!(self.client_bytes, sum(live), "bytes in the queues of live clients");
+        assert_eq!(
+            self.closing_bytes,
+            sum(|s| s.queued) - sum(live),
+            "bytes in the queues of those that close"
+        );
         let again = |s: &Session<P>| {
             s.held.as_ref().map_or(0, |held| held.again.iter().map(|(_, bytes)| bytes).sum::<usize>())
         };

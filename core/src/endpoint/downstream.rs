@@ -111,8 +111,13 @@ impl<P: Payload> Endpoint<P> {
         let Some(session) = self.sessions.get(id).filter(|session| session.client != Client::Gone) else {
             return tell(out, Fact::Stale);
         };
-        let bytes = bytes.min(session.queued);
+        let (live, bytes) = (session.stage == Stage::Live, bytes.min(session.queued));
         self.sessions[id.slot].queued -= bytes;
-        self.client_bytes -= bytes;
+        *self.queued_bytes(live) -= bytes;
+    }
+
+    /// The sum that the queue of a client counts in.
+    pub(super) fn queued_bytes(&mut self, live: bool) -> &mut usize {
+        if live { &mut self.client_bytes } else { &mut self.closing_bytes }
     }
 }

@@ -39,6 +39,9 @@ impl<P: Payload> Endpoint<P> {
         tell(out, Fact::Ended { session: id, cause });
         self.take_off_lists(slot);
 
+        let queued = self.sessions[slot].queued;
+        self.client_bytes -= queued;
+        self.closing_bytes += queued;
         // What it sent before it ended still goes out before its `close`, if it can on this link.
         let goes_out = announced && !by_backend && cause != EndCause::Expired;
         self.drop_held(slot, goes_out, out);
@@ -126,6 +129,10 @@ impl<P: Payload> Endpoint<P> {
     ) {
         let session = self.sessions.id(slot);
         self.sessions[slot].client = Client::Closing;
+        // Those that are being closed may hold as much as those that live; beyond that, nothing more is flushed.
+        let others = self.closing_bytes - self.sessions[slot].queued;
+        let too_much = others >= self.settings.client_queue_bytes_total_max;
+        let queued = if too_much { Queued::Drop } else { queued };
         out.emit(Output::Close { session, code, reason, queued });
         if queued == Queued::Drop {
             self.drop_queue(slot, out);
@@ -152,7 +159,7 @@ impl<P: Payload> Endpoint<P> {
 
     fn drop_queue<S: Sink<P> + ?Sized>(&mut self, slot: u32, out: &mut S) {
         let bytes = core::mem::take(&mut self.sessions[slot].queued);
-        self.client_bytes -= bytes;
+        self.closing_bytes -= bytes;
         if bytes > 0 {
             tell(out, Fact::QueueDropped { session: self.sessions.id(slot), bytes });
         }

@@ -78,8 +78,9 @@ pub struct Endpoint<P> {
     parked_bytes: usize,
     /// Bytes, as events, of messages that are to be sent again.
     again_bytes: usize,
-    /// Bytes in clients' queues.
+    /// Bytes in the queues of live clients, and of those that are being closed.
     client_bytes: usize,
+    closing_bytes: usize,
     /// Nobody is read from, since too much is parked in sum.
     all_stopped: bool,
 
@@ -111,6 +112,7 @@ impl<P: Payload> Endpoint<P> {
             parked_bytes: 0,
             again_bytes: 0,
             client_bytes: 0,
+            closing_bytes: 0,
             all_stopped: false,
             outage: Some(Outage::since(now)),
             drain: None,

@@ -82,7 +82,7 @@ fn limits(s: &Section<'_>) -> Limits {
     Limits {
         connections_max: s.get("connections_max", count(1, 10_000_000), 10_000),
         handshake_timeout: s.get("handshake_timeout", span(MS_100, MINUTE * 5), SECOND * 10),
-        header_bytes_max: s.get("header_bytes_max", size(KIB, MIB), 16 << 10),
+        header_bytes_max: s.get("header_bytes_max", size(8 * KIB, MIB), 16 << 10),
         headers_max: s.get("headers_max", count(8, 1_000), 64),
         workers: s.get("workers", count(0, 1_024), 0),
     }

@@ -13,7 +13,11 @@ use std::{
 use tokio::sync::OwnedSemaphorePermit;
 use trunkline_core::{CloseCode, Input, LeaveCause, SessionId, Time, language};
 
-use super::{Hub, payload::Payload, queue::Queue};
+use super::{
+    Hub,
+    payload::Payload,
+    queue::{Pongs, Queue},
+};
 use crate::{
     config::EndpointConfig,
     net::Stream,
@@ -53,8 +57,7 @@ struct Writer {
     queue: Queue,
     /// Bytes of messages in the queue, as the machine counts them.
     counted: usize,
-    /// The answer to the newest Ping, to go when the queue is empty.
-    pong: Option<Box<[u8]>>,
+    pongs: Pongs,
     close: Closing,
 }
 
@@ -68,18 +71,23 @@ enum Closing {
 }
 
 impl Writer {
-    /// Queues what goes after the queue: the newest Ping's Pong, then the close frame. Whether there was any.
-    fn queue_next(&mut self) -> bool {
-        let (opcode, payload) = match (&mut self.close, self.pong.take()) {
-            (Closing::Queued, _) | (Closing::No, None) => return false,
-            (_, Some(pong)) => (Opcode::Pong, pong),
-            (Closing::Asked(close), None) => {
-                let close = std::mem::take(close);
-                self.close = Closing::Queued;
-                (Opcode::Close, close)
-            }
-        };
-        frame::write(opcode, &payload, self.queue.bytes_mut());
+    /// Queues the Pong that is due, if one is.
+    fn queue_pong(&mut self) {
+        if let Closing::Queued = self.close {
+            return;
+        }
+        if let Some(payload) = self.pongs.next(&self.queue) {
+            frame::write(Opcode::Pong, &payload, self.queue.bytes_mut());
+            self.pongs.queued(&self.queue);
+        }
+    }
+
+    /// Queues the close frame, which goes after the queue. Whether there was one to queue.
+    fn queue_close(&mut self) -> bool {
+        let Closing::Asked(payload) = &mut self.close else { return false };
+        let payload = std::mem::take(payload);
+        self.close = Closing::Queued;
+        frame::write(Opcode::Close, &payload, self.queue.bytes_mut());
         true
     }
 
@@ -127,7 +135,12 @@ impl Client {
                 decoder: Decoder::new(Role::FromClient, config.message_bytes_max),
                 rest: Vec::new(),
             }),
-            writer: RefCell::new(Writer { queue: Queue::new(0), counted: 0, pong: None, close: Closing::No }),
+            writer: RefCell::new(Writer {
+                queue: Queue::new(0),
+                counted: 0,
+                pongs: Pongs::default(),
+                close: Closing::No,
+            }),
             phase: Cell::new(Phase::Open),
             stopped: Cell::new(false),
             dirty: Cell::new(false),
@@ -180,10 +193,10 @@ impl Client {
 
     /// Sends what was queued in a turn, if the socket takes it at once; the task sends the rest. Returns the bytes of
     /// messages that have gone out.
-    pub(super) fn flush(&self) -> usize {
+    pub(super) fn flush(&self, now: Time) -> usize {
         self.dirty.set(false);
         let waker = self.waker.borrow().clone();
-        self.write(&mut Context::from_waker(&waker))
+        self.write(&mut Context::from_waker(&waker), now)
     }
 
     // --- Its task ---
@@ -199,7 +212,6 @@ impl Client {
         self.reader.borrow_mut().rest = early;
         // It is set here only.
         let _ = self.stream.set(stream);
-        hub.client_tasks.set(hub.client_tasks.get() + 1);
         poll_fn(|cx| self.poll(cx, &hub)).await;
         hub.client_left(self.session, LeaveCause::Lost);
         hub.client_tasks.set(hub.client_tasks.get() - 1);
@@ -213,7 +225,7 @@ impl Client {
         }
         let now = hub.clock.now();
         let read = self.read_some(cx, hub, now);
-        let sent = self.write(cx);
+        let sent = self.write(cx, now);
         if sent > 0 {
             hub.input(now, Input::ClientSent { session: self.session, bytes: sent });
         }
@@ -226,12 +238,12 @@ impl Client {
         if is_over { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Writes what the socket takes: what is queued, then the Pong, then the close frame. Returns the bytes of
-    /// messages among it.
-    fn write(&self, cx: &mut Context<'_>) -> usize {
+    /// Writes what the socket takes: what is queued, then the close frame. Returns the bytes of messages among it.
+    fn write(&self, cx: &mut Context<'_>, now: Time) -> usize {
         let Some(stream) = self.stream.get() else { return 0 };
         let mut writer = self.writer.borrow_mut();
         let mut sent = 0;
+        writer.queue_pong();
         loop {
             match writer.queue.write(stream, cx) {
                 Ok(bytes) => sent += bytes,
@@ -241,7 +253,7 @@ impl Client {
                     break;
                 }
             }
-            if !writer.queue.is_empty() || !writer.queue_next() {
+            if !writer.queue.is_empty() || !writer.queue_close() {
                 break;
             }
         }
@@ -249,7 +261,13 @@ impl Client {
             // Nothing more will follow. A failure means that the connection has ended already.
             let _ = stream.poll_shutdown(cx);
         }
-        writer.take_counted(sent)
+        let counted = writer.take_counted(sent);
+        if counted > 0 {
+            // One that takes its messages is there, however long the answer to a Ping behind them may take.
+            self.seen_at.set(now);
+            self.pinged.set(false);
+        }
+        counted
     }
 
     /// Reads what is there. Ready: nothing more will be read.
@@ -283,8 +301,14 @@ impl Client {
 
     /// The client will send nothing more.
     fn ended(&self, hub: &Rc<Hub>) -> Poll<()> {
-        if self.phase.get() == Phase::Open {
-            hub.client_left(self.session, LeaveCause::Lost);
+        match self.phase.get() {
+            Phase::Open => hub.client_left(self.session, LeaveCause::Lost),
+            Phase::ClosedByGateway => {
+                // It may have closed one direction only, and still read.
+                self.phase.set(Phase::ClosedByClient);
+                return Poll::Ready(());
+            }
+            _ => {}
         }
         self.phase.set(Phase::Dead);
         Poll::Ready(())
@@ -343,7 +367,7 @@ impl Client {
 
     fn handle(&self, hub: &Rc<Hub>, now: Time, item: Item<'_>) {
         match item {
-            Item::Ping(payload) => self.writer.borrow_mut().pong = Some(payload.into()),
+            Item::Ping(payload) => self.writer.borrow_mut().pongs.note(payload),
             Item::Pong(_) => {}
             Item::Close(code, _) => self.closed_by_client(hub, code),
             Item::Text(_) | Item::Binary(_) if self.phase.get() != Phase::Open => {}
@@ -365,8 +389,8 @@ impl Client {
     /// It began the closing handshake, or answers the gateway's.
     fn closed_by_client(&self, hub: &Rc<Hub>, code: Option<u16>) {
         if self.phase.get() == Phase::ClosedByGateway {
-            // Both have said so; what has not gone out by now need not.
-            self.phase.set(Phase::Dead);
+            // Both have said so; what is queued still goes out, the close frame last.
+            self.phase.set(Phase::ClosedByClient);
             return;
         }
         self.phase.set(Phase::ClosedByClient);
@@ -379,8 +403,8 @@ impl Client {
     fn misbehave(&self, hub: &Hub, code: CloseCode, reason: &str) {
         if self.phase.replace(Phase::Misbehaved) == Phase::Open {
             hub.client_left(self.session, LeaveCause::Misbehaved(code));
+            self.say_goodbye(frame::close_payload(code, reason));
         }
-        self.say_goodbye(frame::close_payload(code, reason));
     }
 
     fn say_goodbye(&self, close: Vec<u8>) {
@@ -402,9 +426,14 @@ impl Client {
             return None;
         }
         if self.stopped.get() || hub.is_all_stopped() {
-            // What it says is not read, so its silence says nothing.
+            // What it says is not read, so its silence says nothing. An orderly end waits behind what it has sent.
             self.seen_at.set(now);
             self.messaged_at.set(now);
+            if self.stream.get().is_some_and(Stream::is_reset) {
+                hub.client_left(self.session, LeaveCause::Lost);
+                self.kill();
+                return None;
+            }
         }
         let idle_at = hub.patience.idle.map(|idle| self.messaged_at.get() + idle);
         if idle_at.is_some_and(|at| at <= now) {

@@ -30,6 +30,8 @@ const COMMANDS_PER_TURN: usize = 64;
 const READS_PER_TURN: usize = 4;
 /// How often the wall clock and the link's peer are looked at.
 const LOOK_EVERY: Millis = Millis(1_000);
+/// A client is looked at at least this often.
+const CHECK_WITHIN: Millis = Millis(60_000);
 /// The wall clock was set if it differs from the passing of time by more than this since the last look.
 const STEP_MS: i64 = 500;
 
@@ -96,8 +98,11 @@ impl Driver {
     }
 
     fn is_over(&self) -> bool {
-        let drained = self.hub.machine.borrow().outlet.is_empty;
-        drained && self.hub.client_tasks.get() == 0 && matches!(self.link, Link::None)
+        if self.hub.client_tasks.get() > 0 || !matches!(self.link, Link::None) {
+            return false;
+        }
+        let outlet = &self.hub.machine.borrow().outlet;
+        outlet.is_empty && outlet.clients().next().is_none()
     }
 
     fn publish(&self) {
@@ -119,7 +124,11 @@ impl Driver {
         cx.waker().wake_by_ref();
     }
 
-    fn take(&self, command: Command, now: Time) {
+    fn take(&mut self, command: Command, now: Time) {
+        if matches!(command, Command::Ask { .. }) {
+            // When its token expires depends on the wall clock as it stands now.
+            self.look_at_wall_clock(now);
+        }
         let hub = &self.hub;
         match command {
             Command::Ask { identity, expires, answer } => {
@@ -132,6 +141,7 @@ impl Driver {
                 match (hub.client(session), net::attach(stream)) {
                     (Some(client), Ok(stream)) => {
                         hub.machine.borrow_mut().outlet.check_later(now, session);
+                        hub.client_tasks.set(hub.client_tasks.get() + 1);
                         tokio::task::spawn_local(client.serve(Rc::clone(hub), stream, early, permit));
                     }
                     _ => hub.client_left(session, LeaveCause::Lost),
@@ -197,6 +207,8 @@ impl Driver {
                         return false;
                     }
                     Poll::Ready(Ok(connection)) => {
+                        let left = !self.hub.machine.borrow().outlet.link_queue.is_empty();
+                        debug_assert!(!left, "what was for another link would go out on this one");
                         self.link = Link::Open(link, Box::new(connection));
                         self.hub.input(now, Input::LinkUp { link });
                     }
@@ -240,8 +252,13 @@ impl Driver {
             self.say_close(&farewell);
             let _ = self.hub.machine.borrow_mut().outlet.link_queue.write(&stream, cx);
         }
-        self.drop_link();
+        self.lose_link(link, now);
+    }
+
+    /// The machine hears it first: what is due before it does still goes to the old link, and is dropped with it.
+    fn lose_link(&mut self, link: LinkId, now: Time) {
         self.hub.input(now, Input::LinkDown { link });
+        self.drop_link();
     }
 
     /// Writes what is queued for the link: one write, however many spoke.
@@ -281,7 +298,9 @@ impl Driver {
         }
         while let Some(client) = self.next_check(now) {
             if let Some(at) = client.check_alive(&self.hub, now) {
-                self.hub.machine.borrow_mut().outlet.check_later(at.max(now + Millis(1)), client.session);
+                // Soon enough for the list to forget who has left.
+                let at = at.clamp(now + Millis(1), now + CHECK_WITHIN);
+                self.hub.machine.borrow_mut().outlet.check_later(at, client.session);
             }
         }
         if now >= self.look_at {
@@ -317,9 +336,8 @@ impl Driver {
             && connection.stream.is_unanswered()
         {
             let link = *link;
-            self.drop_link();
             tracing::warn!(target: "link", endpoint = self.hub.config.name, "link broken: the backend has vanished");
-            self.hub.input(now, Input::LinkDown { link });
+            self.lose_link(link, now);
         }
     }
 
@@ -331,6 +349,9 @@ impl Driver {
         };
         let mut machine = self.hub.machine.borrow_mut();
         let Machine { endpoint, outlet } = &mut *machine;
+        if outlet.has_orders() {
+            return true;
+        }
         let deadlines = [endpoint.next_deadline(), outlet.next_deadline(), closing, Some(self.look_at)];
         let deadline = deadlines.into_iter().flatten().min();
         outlet.driver_sleeps(cx.waker().clone(), deadline);

@@ -12,7 +12,10 @@ use http_body_util::Empty;
 use hyper::{
     Request, StatusCode,
     client::conn::http1,
-    header::{CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE},
+    header::{
+        CONNECTION, HOST, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+        SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    },
     upgrade::{Parts, Upgraded},
 };
 use hyper_util::rt::TokioIo;
@@ -43,6 +46,8 @@ pub(super) enum DialFault {
     Connect(io::Error),
     Http(hyper::Error),
     Status(StatusCode),
+    Upgrade,
+    Unasked,
     Accept,
 }
 
@@ -53,6 +58,10 @@ impl fmt::Display for DialFault {
             DialFault::Connect(error) => write!(f, "cannot connect: {error}"),
             DialFault::Http(error) => write!(f, "the handshake failed: {error}"),
             DialFault::Status(status) => write!(f, "it answered {status} instead of 101"),
+            DialFault::Upgrade => f.write_str("its 101 does not upgrade to a WebSocket"),
+            DialFault::Unasked => {
+                f.write_str("its 101 names an extension or a subprotocol that was not asked for")
+            }
             DialFault::Accept => f.write_str("its Sec-WebSocket-Accept does not fit the key"),
         }
     }
@@ -63,15 +72,15 @@ pub(super) fn dial(config: &EndpointConfig, key: String) -> Dial {
     let (backend, limit) = (config.backend.clone(), config.link.connect_timeout);
     let message_bytes_max = config.link.message_bytes_max;
     Box::pin(async move {
-        let made = timeout(limit, connect(&backend, &key)).await;
+        let made = timeout(limit, connect(&backend, &key, limit)).await;
         let (stream, early) = made.map_err(|_| DialFault::Timeout(limit))??;
         Ok(Connection::new(stream, &early, message_bytes_max))
     })
 }
 
 /// Connects and shakes hands (RFC 6455, section 4.1). What came after the answer is returned too.
-async fn connect(backend: &BackendUrl, key: &str) -> Result<(Stream, Vec<u8>), DialFault> {
-    let stream = net::connect(&backend.host, backend.port).await.map_err(DialFault::Connect)?;
+async fn connect(backend: &BackendUrl, key: &str, limit: Duration) -> Result<(Stream, Vec<u8>), DialFault> {
+    let stream = net::connect(&backend.host, backend.port, limit).await.map_err(DialFault::Connect)?;
     net::tune_link(&stream).map_err(DialFault::Connect)?;
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(HEADER_BYTES_MAX)
@@ -92,7 +101,16 @@ async fn connect(backend: &BackendUrl, key: &str) -> Result<(Stream, Vec<u8>), D
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(DialFault::Status(response.status()));
     }
-    let accept = response.headers().get(SEC_WEBSOCKET_ACCEPT);
+    let is_websocket = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
+    let headers = response.headers();
+    if !headers.get(UPGRADE).is_some_and(is_websocket) {
+        return Err(DialFault::Upgrade);
+    }
+    // None were asked for (RFC 6455, section 4.1).
+    if headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) || headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
+        return Err(DialFault::Unasked);
+    }
+    let accept = headers.get(SEC_WEBSOCKET_ACCEPT);
     if accept.is_none_or(|accept| accept.as_bytes() != derive_accept_key(key.as_bytes()).as_bytes()) {
         return Err(DialFault::Accept);
     }

@@ -163,13 +163,14 @@ impl Hub {
     /// Sends on what the turn has gathered for clients, and sees to it that the driver sends on the rest.
     fn end_turn(&self, now: Time) {
         while let Some(client) = self.next_dirty() {
-            let sent = client.flush();
+            let sent = client.flush(now);
             if sent > 0 {
                 self.input(now, Input::ClientSent { session: client.session, bytes: sent });
             }
         }
         let Machine { endpoint, outlet } = &mut *self.machine.borrow_mut();
-        outlet.call_driver(endpoint.next_deadline());
+        let deadline = endpoint.next_deadline().into_iter().chain(outlet.next_deadline()).min();
+        outlet.call_driver(deadline);
     }
 
     /// A client has left, or its connection has ended; told to the machine once.

@@ -16,7 +16,7 @@ use super::{
     Patience,
     client::Client,
     payload::Payload,
-    queue::Queue,
+    queue::{Pongs, Queue},
     refusals::{self, Refusals},
 };
 use crate::{
@@ -75,8 +75,8 @@ pub(super) struct Outlet {
     refusals: Refusals,
     /// The beginning of the frame that is no action and that the machine works on, for the log.
     frame: Vec<u8>,
-    /// The answer to the backend's newest Ping, to go when little is queued.
-    link_pong: Option<Box<[u8]>>,
+    /// What answers the backend's Pings.
+    link_pongs: Pongs,
     pub(super) now: Time,
 }
 
@@ -100,7 +100,7 @@ impl Outlet {
             driver: None,
             refusals: Refusals::default(),
             frame: Vec::new(),
-            link_pong: None,
+            link_pongs: Pongs::default(),
             now: Time(0),
         }
     }
@@ -112,6 +112,10 @@ impl Outlet {
 
     pub(super) fn next_order(&mut self) -> Option<LinkOrder> {
         self.orders.pop_front()
+    }
+
+    pub(super) fn has_orders(&self) -> bool {
+        !self.orders.is_empty()
     }
 
     pub(super) fn next_dirty(&mut self) -> Option<Rc<Client>> {
@@ -181,7 +185,7 @@ impl Outlet {
         if self.link_full || self.link_phase != LinkPhase::Up { CAUTIOUS_READ_BYTES } else { READ_BYTES }
     }
 
-    fn clients(&self) -> impl Iterator<Item = &Rc<Client>> {
+    pub(super) fn clients(&self) -> impl Iterator<Item = &Rc<Client>> {
         self.clients.iter().flatten()
     }
 
@@ -190,17 +194,16 @@ impl Outlet {
         self.frame.extend_from_slice(&frame[..frame.len().min(refusals::EXCERPT_BYTES)]);
     }
 
-    /// The backend has sent a Ping. Only the newest is answered, so that no flood of them can fill the queue.
+    /// The backend has sent a Ping.
     pub(super) fn note_ping(&mut self, payload: &[u8]) {
-        self.link_pong = Some(payload.into());
+        self.link_pongs.note(payload);
     }
 
-    /// Puts the Pong into an empty queue. Whether anything is queued for the link.
+    /// Queues the Pong that is due, if one is. Whether anything is queued for the link.
     pub(super) fn queue_pong(&mut self) -> bool {
-        if self.link_queue.is_empty()
-            && let Some(payload) = self.link_pong.take()
-        {
+        if let Some(payload) = self.link_pongs.next(&self.link_queue) {
             self.queue_for_link(Opcode::Pong, payload.len(), |out| out.extend_from_slice(&payload));
+            self.link_pongs.queued(&self.link_queue);
         }
         !self.link_queue.is_empty()
     }
@@ -208,7 +211,7 @@ impl Outlet {
     /// What was queued for a link is gone with it.
     pub(super) fn clear_link(&mut self) {
         self.link_queue.clear();
-        self.link_pong = None;
+        self.link_pongs = Pongs::default();
     }
 
     /// The driver runs, and need not be called.

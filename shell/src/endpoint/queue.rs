@@ -16,6 +16,34 @@ pub(super) struct Queue {
     written: usize,
     /// What an empty queue may keep allocated.
     keep: usize,
+    /// All bytes that have left the queue: written, or dropped.
+    gone: u64,
+}
+
+/// The answers to a peer's Pings: at most one is queued at a time, and of those that come meanwhile only the newest is
+/// answered (RFC 6455, section 5.5.3), so that no flood of Pings can fill a queue.
+#[derive(Debug, Default)]
+pub(super) struct Pongs {
+    due: Option<Box<[u8]>>,
+    /// Where in the queue the last one ends.
+    queued_to: u64,
+}
+
+impl Pongs {
+    /// A Ping has come.
+    pub(super) fn note(&mut self, payload: &[u8]) {
+        self.due = Some(payload.into());
+    }
+
+    /// The payload of the Pong that is to be queued now.
+    pub(super) fn next(&mut self, queue: &Queue) -> Option<Box<[u8]>> {
+        if queue.gone + (queue.written as u64) < self.queued_to { None } else { self.due.take() }
+    }
+
+    /// It is the last frame of the queue.
+    pub(super) fn queued(&mut self, queue: &Queue) {
+        self.queued_to = queue.gone + queue.bytes.len() as u64;
+    }
 }
 
 /// From here on, what has gone out is cut off before the rest has.
@@ -23,7 +51,7 @@ const COMPACT_BYTES: usize = 64 << 10;
 
 impl Queue {
     pub(super) const fn new(keep: usize) -> Self {
-        Queue { bytes: Vec::new(), written: 0, keep }
+        Queue { bytes: Vec::new(), written: 0, keep, gone: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -59,10 +87,12 @@ impl Queue {
             let whole = self.whole_frames_written();
             self.bytes.drain(..whole);
             self.written -= whole;
+            self.gone += whole as u64;
         }
     }
 
     pub(super) fn clear(&mut self) {
+        self.gone += self.bytes.len() as u64;
         self.written = 0;
         if self.bytes.capacity() > self.keep {
             self.bytes = Vec::new();

@@ -91,17 +91,15 @@ async fn decide(
     let params = params.iter().map(|(name, value)| (*name, value.as_ref()));
     let identity = Identity::new(&claims.user, params);
     // A place that no session comes to need is given back at once.
-    let permit = Arc::clone(&front.connections).try_acquire_owned();
-    if permit.is_err() && gate.status.borrow().accepting {
-        return Err(Answer::Full);
-    }
+    let Ok(permit) = Arc::clone(&front.connections).try_acquire_owned() else {
+        return Err(if gate.status.borrow().accepting { Answer::Full } else { Answer::BackendAway });
+    };
     let (answer, admitted) = oneshot::channel();
     let ask = Command::Ask { identity, expires: claims.expires, answer };
     // The endpoint goes away only when the gateway does.
     gate.commands.send(ask).await.map_err(|_| Answer::Draining)?;
     let mut asked = Asked { commands: gate.commands.clone(), answer: admitted, session: None };
     asked.wait().await?;
-    let permit = permit.map_err(|_| Answer::Full)?;
     let session = asked.session.take().ok_or(Answer::Full)?;
     Ok(Welcome { user: claims.user, session, commands: gate.commands.clone(), permit, subprotocol })
 }

@@ -28,8 +28,8 @@ use crate::{
 
 /// How long accepting pauses when the system has no more descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Handshakes under way at most; further connections wait to be accepted.
-const HANDSHAKES_MAX: usize = 1024;
+/// Handshakes under way on a listener at most; further connections wait to be accepted.
+pub(crate) const HANDSHAKES_MAX: usize = 1024;
 
 /// What the front knows of an endpoint.
 pub(crate) struct Gate {

@@ -199,6 +199,14 @@ impl Decoder {
             },
             short => (u64::from(short), 2),
         };
+        let is_shortest = match len {
+            4 => payload_len >= 126,
+            10 => payload_len > 0xffff,
+            _ => true,
+        };
+        if !is_shortest {
+            return Err(Fault::Protocol("length not in its shortest form"));
+        }
         let so_far = fragments.map_or(0, |fragments| fragments.bytes.len());
         let room = self.message_bytes_max.saturating_sub(so_far) as u64;
         if !is_control && payload_len > room {
@@ -271,7 +279,7 @@ mod tests {
 
     #[test]
     fn every_fault_has_its_code() {
-        let cases: [(&[u8], u16); 14] = [
+        let cases: [(&[u8], u16); 16] = [
             (&[0xc1, 0x80], 1002),             // a reserved bit
             (&[0x83, 0x80], 1002),             // a reserved opcode
             (&[0x81, 0x01, b'a'], 1002),       // not masked
@@ -279,6 +287,8 @@ mod tests {
             (&[0x89, 0xfe, 0, 126], 1002),     // a long Ping
             (&[0x80, 0x80], 1002),             // nothing to continue
             (&[0x81, 0xfe, 0x00, 0x80], 1009), // larger than the limit
+            (&[0x81, 0xfe, 0x00, 0x7d], 1002), // a long form of a short length
+            (&[0x81, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff], 1002),
             (&[0x81, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0], 1009),
             (&[0x88, 0x81, 0, 0, 0, 0, 3], 1002), // a close frame of one byte
             (&[0x88, 0x82, 0, 0, 0, 0, 3, 231], 1002), // 999

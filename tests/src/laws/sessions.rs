@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use trunkline_core::{EndCause, Expiry, Input, Millis, Queued, language::Action};
+use trunkline_core::{EndCause, Expiry, Input, Millis, language::Action};
 
 use super::{Step, Verdict, must};
 use crate::{
@@ -31,11 +31,10 @@ pub(super) fn takeover(seen: &History, step: &Step<'_>) -> Verdict {
         must!(newcomer == user, "{old:?} of {user:?} is taken over by {newcomer:?}");
         must!(step.said.iter().any(|said| matches!(said, Said::Admit(_))), "{old:?} is taken over by nobody");
         let told = step.said.iter().filter(|said| match said {
-            Said::Close { session, code, reason, queued } => {
+            Said::Close { session, code, reason, .. } => {
                 *session == old
                     && code.get() == 1008
                     && reason == "Only one connection per endpoint per token bearer is allowed"
-                    && *queued == Queued::Flush
             }
             _ => false,
         });
