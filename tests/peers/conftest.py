@@ -43,18 +43,28 @@ def backend(request):
     backend.stop()
 
 
-@pytest.fixture(params=["backend.js", "backend.py"])
-def example(request):
-    """Starts the backends that docs/backends.md shows, as they are."""
+def chats(file):
+    """Starts chats from this file; what starting one gives is its port."""
     started = []
 
     def start(**env):
-        program = "node" if request.param.endswith(".js") else sys.executable
-        file = peers.ROOT / "docs/examples" / request.param
-        process = peers.Process([program, file, 0], stream="stdout", env=env)
+        program = "node" if file.endswith(".js") else sys.executable
+        process = peers.Process([program, peers.ROOT / file, 0], stream="stdout", env=env)
         started.append(process)
         return int(process.line(lambda line: line.startswith("listening on")).split()[-1])
 
     yield start
     for process in started:
         process.kill()
+
+
+@pytest.fixture(params=["docs/examples/backend.js", "docs/examples/backend.py"])
+def example(request):
+    """Starts the backends that docs/backends.md shows, as they are."""
+    yield from chats(request.param)
+
+
+@pytest.fixture(params=["tests/peers/store_chat.js", "tests/peers/store_chat.py"])
+def store_chat(request):
+    """Starts backends whose events wait for a store, each call for STORE_MS, and are handled concurrently."""
+    yield from chats(request.param)
