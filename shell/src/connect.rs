@@ -70,6 +70,7 @@ pub async fn run(url: &str, token: Option<&str>, out: &mut impl Write) -> Result
                 body: body.into_owned(),
             });
         }
+        Err(tungstenite::Error::Url(error)) => return Err(ConnectFault::Url(error.to_string())),
         Err(error) => return Err(broken(error)),
     };
     say(out, format_args!("connected to {url}; a line is a message, the end of input closes"));

@@ -5,7 +5,6 @@ use std::{
 };
 
 use tokio::{
-    net::TcpListener,
     sync::{Semaphore, mpsc, oneshot, watch},
     time::timeout,
 };
@@ -124,7 +123,7 @@ fn connect(config: EndpointConfig) -> (Gate, worker::Start, oneshot::Receiver<()
     (Gate { config, commands, status }, start, end)
 }
 
-fn listen(config: &Config) -> io::Result<Vec<(TcpListener, Serves)>> {
+fn listen(config: &Config) -> io::Result<Vec<(net::TcpListener, Serves)>> {
     let both = Serves { clients: true, health: config.health.is_none() };
     let clients = config.listen.iter().map(|address| (*address, both));
     let health = config.health.iter().map(|address| (*address, Serves { clients: false, health: true }));

@@ -12,9 +12,12 @@ use std::{
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream, lookup_host},
+    net::lookup_host,
     time::timeout,
 };
+
+/// What the gateway listens and talks with; nothing else in it names the library's sockets.
+pub use tokio::net::{TcpListener, TcpStream};
 
 /// Connections that wait to be accepted, at most.
 const BACKLOG: i32 = 1024;

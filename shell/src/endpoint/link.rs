@@ -19,7 +19,7 @@ use hyper::{
     upgrade::{Parts, Upgraded},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use trunkline_core::CloseCode;
 
@@ -120,7 +120,7 @@ async fn connect(backend: &BackendUrl, key: &str, limit: Duration) -> Result<(St
 
 fn take_socket(upgraded: Upgraded) -> io::Result<(Stream, Vec<u8>)> {
     let Parts { io, read_buf, .. } = upgraded
-        .downcast::<TokioIo<TcpStream>>()
+        .downcast::<TokioIo<net::TcpStream>>()
         .map_err(|_| io::Error::other("the connection was made from another type"))?;
     Ok((Stream::new(io.into_inner()), read_buf.to_vec()))
 }

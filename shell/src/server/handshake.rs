@@ -14,13 +14,10 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use serde_json::json;
-use tokio::{
-    net::TcpStream,
-    sync::{
-        OwnedSemaphorePermit,
-        mpsc::{self, error::TrySendError},
-        oneshot,
-    },
+use tokio::sync::{
+    OwnedSemaphorePermit,
+    mpsc::{self, error::TrySendError},
+    oneshot,
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use trunkline_core::{
@@ -216,6 +213,6 @@ async fn hand_on(welcome: Welcome, upgrade: OnUpgrade) {
 }
 
 fn take_socket(upgraded: Upgraded) -> Option<(net::Detached, Vec<u8>)> {
-    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<net::TcpStream>>().ok()?;
     Some((net::detach(io.into_inner()).ok()?, read_buf.to_vec()))
 }

@@ -14,7 +14,6 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    net::{TcpListener, TcpStream},
     sync::{Semaphore, mpsc, watch},
     time::{sleep, timeout},
 };
@@ -23,7 +22,7 @@ use trunkline_core::path::Routes;
 use crate::{
     config::{EndpointConfig, Limits},
     endpoint::{Command, Status},
-    net,
+    net::{self, TcpListener, TcpStream},
 };
 
 /// How long accepting pauses when the system has no more descriptors.
