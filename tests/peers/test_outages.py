@@ -132,3 +132,23 @@ def test_a_backend_that_closes_the_link_is_dialled_again(backend, gateway):
     backend.expect(("open", "ann"))
     ann.send("again")
     backend.expect(("message", "ann", "again"))
+
+
+def test_what_was_due_as_the_link_broke_does_not_go_to_the_next_link(node_backend, gateway):
+    """The gateway stands still while a gap passes and the link breaks: both are due in the turn in which it wakes."""
+    first = node_backend()
+    trunkline = gateway(lobby(first.port, 'reopen_gap = "500ms"'))
+    trunkline.connect("ann")
+    first.expect(("open", "ann"))
+    newcomer = trunkline.connect("ann")
+    first.expect(("close", "ann"))
+    trunkline.signal(signal.SIGSTOP)
+    first.process.signal(signal.SIGKILL)
+    first.process.wait()
+    threading.Event().wait(0.6)  # The gap; what follows holds however long it takes.
+    second, events = node_backend(first.port), []
+    trunkline.signal(signal.SIGCONT)
+    newcomer.send("hello")
+    hear(second, events, lambda events: ("message", "ann", "hello") in events)
+    assert events[-2:] == [("open", "ann"), ("message", "ann", "hello")]
+    assert events.count(("open", "ann")) == 1, "one link, one open"
