@@ -197,6 +197,24 @@ impl From<Refusal> for Answer {
     }
 }
 
+/// Whether what a connection begins with can be an HTTP/1 request, as far as it shows (RFC 9112, section 3): a method,
+/// a target and a version, with one space between.
+pub fn may_be_http(beginning: &[u8]) -> bool {
+    // An empty line or two may come before the request.
+    let line = beginning.trim_ascii_start();
+    let Some(end) = line.iter().position(|&byte| byte == b'\n') else {
+        let is_of_method = line.first().is_none_or(u8::is_ascii_graphic);
+        return is_of_method && line.iter().all(|&byte| byte == b'\r' || !byte.is_ascii_control());
+    };
+    let line = line[..end].strip_suffix(b"\r").unwrap_or(&line[..end]);
+    let mut parts = line.split(|&byte| byte == b' ');
+    let (method, target, version) = (parts.next(), parts.next(), parts.next());
+    method.is_some_and(|method| !method.is_empty() && method.iter().all(u8::is_ascii_graphic))
+        && target.is_some_and(|target| !target.is_empty())
+        && matches!(version, Some(b"HTTP/1.1" | b"HTTP/1.0"))
+        && parts.next().is_none()
+}
+
 /// What a request says about upgrading (RFC 6455, section 4.2.1). Of each header there is one value for each line on
 /// which it came.
 #[derive(Clone, Copy, Debug)]

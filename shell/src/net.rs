@@ -23,6 +23,8 @@ pub use tokio::net::{TcpListener, TcpStream};
 const BACKLOG: i32 = 1024;
 /// Addresses of a name that are tried at most.
 const ADDRESSES_MAX: usize = 8;
+/// What is looked at of a connection's beginning.
+const BEGINNING_BYTES: usize = 256;
 
 /// A listener on `address`; port 0 takes a free one.
 ///
@@ -76,6 +78,19 @@ pub fn tune_link(stream: &TcpStream) -> io::Result<()> {
         .with_interval(Duration::from_secs(2))
         .with_retries(3);
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
+/// Whether what a connection begins with is as `expected`; nothing of it is taken.
+///
+/// # Errors
+///
+/// The connection has ended or failed before it said anything.
+pub async fn begins(stream: &TcpStream, expected: impl Fn(&[u8]) -> bool) -> io::Result<bool> {
+    let mut beginning = [0; BEGINNING_BYTES];
+    match stream.peek(&mut beginning).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        bytes => Ok(expected(&beginning[..bytes])),
+    }
 }
 
 /// A connection that one thread reads and writes through a shared reference.

@@ -3,7 +3,7 @@
 use proptest::{collection::vec, prelude::*, sample::select};
 use trunkline_core::{
     Refusal,
-    handshake::{Answer, RequestFault, TokenFault, UpgradeRequest},
+    handshake::{Answer, RequestFault, TokenFault, UpgradeRequest, may_be_http},
 };
 
 const TOKEN_FAULTS: [TokenFault; 10] = [
@@ -193,4 +193,28 @@ proptest! {
     fn any_sixteen_bytes_make_a_key(key in "[A-Za-z0-9+/]{22}==") {
         prop_assert_eq!(UpgradeRequest { websocket_key: &[key.as_bytes()], ..GOOD }.check(), Ok(()));
     }
+}
+
+#[test]
+fn what_can_be_http_is_told_by_its_first_line() {
+    let http: [&[u8]; 7] = [
+        b"GET / HTTP/1.1\r\n",
+        b"GET /lobby/7 HTTP/1.0\nHost",
+        b"\r\nGET / HTTP/1.1\r\n",
+        b"get /\xff HTTP/1.1\r\n",
+        b"GET /lobby/7 HT",
+        b"G",
+        b"\r\n",
+    ];
+    let other: [&[u8]; 7] = [
+        b"\x16\x03\x01\x02\x00\x01",
+        b"PRI * HTTP/2.0\r\n\r\n",
+        b"hello\r\n",
+        b"GET  / HTTP/1.1\r\n",
+        b"GET / HTTP/1.1 \r\n",
+        b"\x81\x85abcd",
+        b"\0",
+    ];
+    http.iter().for_each(|bytes| assert!(may_be_http(bytes), "{bytes:?}"));
+    other.iter().for_each(|bytes| assert!(!may_be_http(bytes), "{bytes:?}"));
 }

@@ -14,10 +14,13 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use serde_json::json;
-use tokio::sync::{
-    OwnedSemaphorePermit,
-    mpsc::{self, error::TrySendError},
-    oneshot,
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::{
+        OwnedSemaphorePermit,
+        mpsc::{self, error::TrySendError},
+        oneshot,
+    },
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use trunkline_core::{
@@ -183,8 +186,7 @@ fn refuse(answer: Answer, gate: Option<&Gate>, peer: SocketAddr) -> Answered {
     let endpoint = gate.map(|gate| gate.config.name.as_str());
     let (status, code) = (answer.status(), answer.code());
     tracing::debug!(target: "handshake", endpoint, %peer, status, code, "refused");
-    let body = json!({ "error": code, "message": answer.message() });
-    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    let mut response = Response::new(Full::new(Bytes::from(explain(answer))));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -198,6 +200,25 @@ fn refuse(answer: Answer, gate: Option<&Gate>, peer: SocketAddr) -> Answered {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+/// Answers what is not HTTP, which hyper would answer without saying what is wrong.
+pub(super) async fn refuse_raw(mut stream: net::TcpStream, peer: SocketAddr) {
+    let answer = Answer::BadRequest(RequestFault::NotHttp);
+    tracing::debug!(target: "handshake", %peer, status = answer.status(), code = answer.code(), "refused");
+    let body = explain(answer);
+    let head = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n";
+    let response = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+    // What has come is read first, or the end of the connection would take the answer with it. Whether that can be
+    // written is no more of our concern.
+    let _ = stream.read(&mut [0; 1024]).await;
+    let _ = stream.write_all(response.as_bytes()).await;
+    let _ = stream.shutdown().await;
+}
+
+/// The body of an answer.
+fn explain(answer: Answer) -> String {
+    json!({ "error": answer.code(), "message": answer.message() }).to_string()
 }
 
 /// Hands an admitted client's connection on to its endpoint, once the 101 is written; a client that does not get it

@@ -17,7 +17,7 @@ use tokio::{
     sync::{Semaphore, mpsc, watch},
     time::{sleep, timeout},
 };
-use trunkline_core::path::Routes;
+use trunkline_core::{handshake::may_be_http, path::Routes};
 
 use crate::{
     config::{EndpointConfig, Limits},
@@ -85,6 +85,11 @@ async fn serve(front: Rc<Front>, stream: TcpStream, peer: SocketAddr, serves: Se
         return;
     }
     let limits = front.limits.clone();
+    match timeout(limits.handshake_timeout, net::begins(&stream, may_be_http)).await {
+        Ok(Ok(true)) => {}
+        Ok(Ok(false)) => return handshake::refuse_raw(stream, peer).await,
+        Ok(Err(_)) | Err(_) => return,
+    }
     let service = service_fn(move |request| {
         let front = Rc::clone(&front);
         async move { Ok::<_, Infallible>(answer(&front, request, peer, serves).await) }
