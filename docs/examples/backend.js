@@ -4,7 +4,7 @@ const { WebSocketServer } = require("ws");
 
 const lobbyOf = new Map(); // By user. No object: a user may be called "__proto__".
 
-const server = new WebSocketServer({ port: Number(process.argv[2]), maxPayload: 16 << 20 });
+const server = new WebSocketServer({ port: Number(process.argv[2] ?? 9000), maxPayload: 16 << 20 });
 server.on("listening", () => console.log(`listening on ${server.address().port}`));
 server.on("connection", (link) => { // The gateway makes one, and after a break the next.
   const act = (action, username, rest) => link.send(JSON.stringify({ action, user: { username }, ...rest }));

@@ -34,4 +34,4 @@ async def main(port):
         print("listening on", server.sockets[0].getsockname()[1], flush=True)
         await server.serve_forever()
 
-asyncio.run(main(int(sys.argv[1])))
+asyncio.run(main(int(sys.argv[1]) if sys.argv[1:] else 9000))

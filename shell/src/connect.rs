@@ -55,7 +55,15 @@ impl std::error::Error for ConnectFault {}
 ///
 /// See [`ConnectFault`].
 pub async fn run(url: &str, token: Option<&str>, out: &mut impl Write) -> Result<(), ConnectFault> {
-    let broken = |error: tungstenite::Error| ConnectFault::Broken(error.to_string());
+    let broken = |error: tungstenite::Error| match error {
+        tungstenite::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            ConnectFault::Broken(format!("nobody listens at {url}; is the gateway running?"))
+        }
+        error => ConnectFault::Broken(error.to_string()),
+    };
+    if !url.starts_with("ws://") {
+        return Err(ConnectFault::Url(format!("{url:?} does not begin with ws://")));
+    }
     let mut request = url.into_client_request().map_err(|error| ConnectFault::Url(error.to_string()))?;
     if let Some(token) = token {
         let value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| ConnectFault::Token)?;

@@ -83,8 +83,9 @@ impl Demo {
             Ok(token) => format!("  {program} connect {url} --token {}\n", &*token),
             Err(fault) => format!("  (no token for {user}: {fault})\n"),
         };
+        let moved = if address.port() == PORT { "" } else { " (port 8080 is in use)" };
         format!(
-            "Trunkline demo: a chat at {url}, its backend behind one link.\n\n\
+            "Trunkline demo: a chat at {url}{moved}, its backend behind one link.\n\n\
              Two users are ready. Copy each line into a terminal of its own, and type:\n\n\
              {ann}\n{bob}\n\
              Health: http://{address}/readyz. Ctrl-C drains and stops.\n\

@@ -73,7 +73,7 @@ impl Gateway {
         ready(listening);
 
         stop.await;
-        tracing::info!(target: "gateway", "draining");
+        tracing::info!(target: "gateway", for_at_most = ?limit, "draining; a second signal ends it at once");
         front.draining.set(true);
         for gate in &front.gates {
             // One that has gone has drained.

@@ -8,6 +8,9 @@ use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util
 
 use crate::config::{LogConfig, LogFormat};
 
+/// What a line can be about: an action that was ignored, the gateway as a whole, a handshake, a link, a session.
+pub const TARGETS: [&str; 5] = ["action", "gateway", "handshake", "link", "session"];
+
 /// Sends the log to standard error, as `config` says. Only the first call has an effect.
 pub fn start(config: &LogConfig) {
     let levels = Targets::new().with_default(config.level).with_targets(config.targets.clone());

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use tracing::level_filters::LevelFilter;
 use trunkline_core::{DrainSettings, Settings, path::Routes};
 
+use crate::log::TARGETS;
+
 use super::{
     Config, Limits, LogConfig, LogFormat, Section, endpoint,
     kinds::units::{HOUR, KIB, MIB, MINUTE, MS_10, MS_100, SECOND, ZERO},
@@ -74,7 +76,7 @@ fn log(s: &Section<'_>) -> LogConfig {
     LogConfig {
         format: s.get("format", FORMATS, LogFormat::Auto),
         level: s.get("level", LEVELS, LevelFilter::INFO),
-        targets: s.map("targets", &LEVELS),
+        targets: s.map("targets", &TARGETS, &LEVELS),
     }
 }
 

@@ -59,7 +59,7 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// The least important level that is logged.
     pub level: LevelFilter,
-    /// The same for single targets, such as `trunkline::link`.
+    /// The same for single targets, such as `link`.
     pub targets: BTreeMap<String, LevelFilter>,
 }
 

@@ -260,7 +260,7 @@ impl<'a> Section<'a> {
     }
 
     /// Takes a table whose keys are the operator's to choose, with values of one kind.
-    pub(super) fn map<K: Kind>(&self, key: &str, kind: &K) -> BTreeMap<String, K::Value> {
+    pub(super) fn map<K: Kind>(&self, key: &str, names: &[&str], kind: &K) -> BTreeMap<String, K::Value> {
         self.know(key, kind, None, false);
         if let Some(known) = self.reader.keys.borrow_mut().last_mut() {
             known.kind = format!("table of {}s", known.kind);
@@ -270,6 +270,11 @@ impl<'a> Section<'a> {
         for (name, value) in entries.table.into_iter().flatten() {
             let place =
                 self.reader.place(&entries, name.get_ref(), Some(self.reader.line(name.span().start)));
+            if !names.contains(&&**name.get_ref()) {
+                let all = names.join(", ");
+                self.reader.problem(&place, format!("there is none of this name; there are {all}"));
+                continue;
+            }
             match kind.read(value.get_ref()) {
                 Ok(value) => {
                     read.insert(name.get_ref().to_string(), value);

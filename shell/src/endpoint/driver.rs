@@ -10,7 +10,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, Sleep, sleep_until},
+    time::{Sleep, sleep_until},
 };
 use trunkline_core::{CloseCode, Input, LeaveCause, LinkId, Millis, Time, language};
 
@@ -38,7 +38,7 @@ const STEP_MS: i64 = 500;
 /// Drives the endpoint until it has drained.
 pub(super) async fn drive(hub: Rc<Hub>, commands: mpsc::Receiver<Command>, status: watch::Sender<Status>) {
     let mut driver = Driver {
-        timer: Box::pin(sleep_until(Instant::now())),
+        timer: Box::pin(sleep_until(hub.clock.instant(hub.clock.now()))),
         timer_at: None,
         look_at: hub.clock.now(),
         wall_ahead_ms: None,
@@ -214,7 +214,8 @@ impl Driver {
                     }
                     Poll::Ready(Err(fault)) => {
                         let endpoint = self.hub.config.name.as_str();
-                        tracing::warn!(target: "link", endpoint, %fault, "no link");
+                        let backend = &self.hub.config.backend;
+                        tracing::warn!(target: "link", endpoint, %backend, %fault, "no link");
                         self.hub.input(now, Input::LinkDown { link });
                     }
                 }

@@ -90,8 +90,8 @@ fn a_value_that_cannot_be_read() {
         "line 6: listen.address: \"localhost:80\" is not an IP address and a port; write one such as \"127.0.0.1:8080\" or \"[::]:8080\"",
     );
     says(
-        "[log.targets]\n\"my::target\" = \"loud\"",
-        "line 6: log.targets.\"my::target\": \"loud\" is not known; write one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
+        "[log.targets]\nlink = \"loud\"",
+        "line 6: log.targets.link: \"loud\" is not known; write one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
     );
 }
 
