@@ -73,7 +73,8 @@ impl Gateway {
         ready(listening);
 
         stop.await;
-        tracing::info!(target: "gateway", for_at_most = ?limit, "draining; a second signal ends it at once");
+        let hint = "a second signal ends it at once";
+        tracing::info!(target: "gateway", for_at_most = ?limit, hint, "draining");
         front.draining.set(true);
         for gate in &front.gates {
             // One that has gone has drained.
