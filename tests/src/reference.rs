@@ -496,12 +496,13 @@ fn ends_in_time(seen: &History) -> Verdict {
     }
     let given_up = |session: &Session| seen.given_up_at(session).is_some_and(|at| at.to <= seen.now);
     let gap_over = |left| left + seen.settings.reopen_gap <= seen.now;
+    let user_gap_over =
+        |session: &Session| seen.left_at.get(session.who.user()).is_none_or(|left| gap_over(*left));
     let finished = |session: &Session| match session.close {
         Close::NotDue => true,
-        Close::Owed => {
-            given_up(session) && seen.left_at.get(session.who.user()).is_none_or(|left| gap_over(*left))
-        }
-        Close::Said { left, .. } => given_up(session) && left.is_none_or(gap_over),
+        // It may have left on an earlier link.
+        Close::Owed | Close::Said { left: None, .. } => given_up(session) && user_gap_over(session),
+        Close::Said { left: Some(left), .. } => given_up(session) && gap_over(left),
         Close::Confirmed { left } => left.is_none_or(gap_over),
     };
     for session in &seen.sessions {

@@ -389,7 +389,7 @@ impl World {
                     What::Message(_) => {}
                 }
             }
-            if what == What::Close && !self.is_coming(&user) {
+            if what == What::Close && !self.is_coming(&user) && self.window == WINDOW_FOREVER {
                 self.excused.remove(&user);
             }
         }
@@ -403,9 +403,9 @@ impl World {
             }
             Back::Action { action, crossed, known } => {
                 if let Ok(Action::Close { user: Some(user), .. }) = &action
-                    // It crosses what was under way when it was said, and what has gone out while it was.
-                    && (crossed || self.is_coming(user))
-                    && (!known || self.window != WINDOW_FOREVER)
+                    // With a window that ends, it may always have lagged beyond it; else it errs only about one whom
+                    // it did not know, where it crosses what is under way.
+                    && (self.window != WINDOW_FOREVER || !known && (crossed || self.is_coming(user)))
                 {
                     self.excused.insert(user.clone().into_owned());
                 }

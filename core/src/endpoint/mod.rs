@@ -177,8 +177,8 @@ impl<P: Payload> Endpoint<P> {
     /// Sends on whatever can go now. Every wait in the machine is for time, or for an input after which this runs.
     fn pump<S: Sink<P> + ?Sized>(&mut self, out: &mut S) {
         self.pump_link(out);
-        self.resume_all(out);
         self.finish_drain(out);
+        self.resume_all(out);
     }
 }
 
