@@ -1,6 +1,6 @@
 //! The one module that draws randomness, so that a simulator can take its place.
 
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::{Rng, rngs::StdRng};
 
 /// A source of unpredictable numbers (ChaCha, seeded by the system). RFC 6455, section 10.3, asks that masks be so.
 #[derive(Debug)]
@@ -10,11 +10,6 @@ impl Random {
     /// Seeded by the system.
     pub fn new() -> Self {
         Random(rand::make_rng())
-    }
-
-    /// Seeded, for tests: the same numbers each time.
-    pub fn from_seed(seed: u64) -> Self {
-        Random(StdRng::seed_from_u64(seed))
     }
 
     /// The mask of one frame.
