@@ -1,0 +1,109 @@
+//! Scenarios under the laws: see `trunkline_core_tests::drive`.
+
+use std::cell::RefCell;
+
+use proptest::{
+    collection::vec,
+    prelude::any,
+    test_runner::{Config, TestCaseError, TestRunner},
+};
+use trunkline_core_tests::drive::{CASES, Failure, Reached, run, run_carelessly, run_without_harmless};
+
+/// So many are a second's work or two, and reach everything.
+const CASES_MANY: u32 = 20_000;
+
+/// Scenarios until one fails; a failing one is made as small as can be.
+fn campaign(mut each: impl FnMut(&[u8]) -> Result<(), Box<Failure>>) {
+    let cases =
+        if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { CASES_MANY };
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
+    let each = RefCell::new(&mut each);
+    let outcome = TestRunner::new(config).run(&vec(any::<u8>(), 0..400), |bytes| {
+        (each.borrow_mut())(&bytes).map_err(|failure| TestCaseError::fail(format!("{failure:?}")))
+    });
+    if let Err(broken) = outcome {
+        panic!("{broken}");
+    }
+}
+
+#[test]
+fn every_scenario_keeps_every_law_and_settles() {
+    let mut reached = Reached::new();
+    let mut cases = 0;
+    campaign(|bytes| {
+        for (case, count) in run(bytes)? {
+            *reached.entry(case).or_default() += count;
+        }
+        cases += 1;
+        Ok(())
+    });
+    // A handful of cases cannot reach everything.
+    let never: Vec<_> = CASES.iter().filter(|case| !reached.contains_key(**case)).collect();
+    assert!(never.is_empty() || cases < CASES_MANY, "never reached: {never:?}\nreached: {reached:#?}");
+}
+
+#[test]
+fn what_must_change_nothing_changes_nothing() {
+    campaign(run_without_harmless);
+}
+
+#[test]
+fn no_order_of_inputs_and_times_panics() {
+    campaign(run_carelessly);
+}
+
+/// Not a test: finds all kinds of broken laws in so many cases, each with a short trace.
+#[test]
+#[ignore = "a hunt, for when something is broken"]
+fn hunt() {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2_000);
+    let kind = |bytes: &[u8]| {
+        let failure = run(bytes).err()?;
+        let what: String = failure.violation.what.chars().filter(|c| !c.is_ascii_digit()).take(30).collect();
+        Some((format!("{:?} {what}", failure.violation.law), failure))
+    };
+    let mut found = std::collections::BTreeMap::new();
+    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+    for _ in 0..cases {
+        let mut byte = || {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            (random >> 32) as u8
+        };
+        let length = 20 + 2 * usize::from(byte());
+        let mut bytes: Vec<u8> = (0..length).map(|_| byte()).collect();
+        let Some((name, mut failure)) = kind(&bytes) else { continue };
+        let entry = found.entry(name.clone()).or_insert((0, None));
+        entry.0 += 1;
+        if entry.0 > 3 {
+            continue;
+        }
+        for size in [64, 16, 4, 2, 1, 1, 1] {
+            let mut at = 0;
+            while at + size <= bytes.len() {
+                let mut fewer = bytes.clone();
+                if at < 21 {
+                    fewer[at] = 0;
+                } else {
+                    fewer.drain(at..at + size);
+                }
+                match kind(&fewer) {
+                    Some((same, smaller)) if same == name && fewer != bytes => {
+                        (bytes, failure) = (fewer, smaller)
+                    }
+                    _ => at += 1,
+                }
+            }
+        }
+        let shorter = |known: &Option<Box<Failure>>| {
+            known.as_ref().is_none_or(|known| known.log.len() > failure.log.len())
+        };
+        if shorter(&entry.1) {
+            entry.1 = Some(failure);
+        }
+    }
+    let report: Vec<String> =
+        found.values().map(|(count, failure)| format!("{count} x {failure:?}")).collect();
+    assert!(found.is_empty(), "{}", report.join("\n\n"));
+}

@@ -1,7 +1,0 @@
-//! The load tool: `docs/performance.md` says what it measures.
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    trunkline_tests::load::main()
-}
