@@ -37,7 +37,7 @@ mod settings;
 mod time;
 
 pub use close::{CloseCode, REASON_BYTES_MAX};
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, Naming};
 pub use identity::Identity;
 pub use input::{Input, LeaveCause, LinkId, Payload, SessionId};
 pub use output::{ActionFault, DropCause, EndCause, Event, Fact, LinkPhase, Output, Queued, Refusal, Sink};

@@ -1,6 +1,11 @@
 //! A client asks to come in (language.md, "Handshake" and "Two clients, one user").
 
-use super::{Endpoint, ending::Farewell, link::Line, session::Session};
+use super::{
+    Endpoint,
+    ending::Farewell,
+    link::Line,
+    session::{Expires, Session},
+};
 use crate::{
     CloseCode, Duplicates, EndCause, Expiry, Identity, Output, Payload, Queued, Refusal, Sink, Time, close,
 };
@@ -63,7 +68,7 @@ impl<P: Payload> Endpoint<P> {
         known.sessions += 1;
         self.live.push_back(&mut self.sessions, id.slot);
         if let Some(expires) = expires {
-            self.expiries.insert((expires, id.slot));
+            self.expiries.insert(Expires { at: expires, number: self.admissions, slot: id.slot });
         }
         if let Some(line) = self.line.connected() {
             line.cursor = line.cursor.or(Some(id.slot));

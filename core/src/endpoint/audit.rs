@@ -3,7 +3,7 @@
 use super::{
     Endpoint,
     link::Line,
-    session::{Client, Session, Stage},
+    session::{Client, Expires, Session, Stage},
     upstream::PARKED_OVERHEAD_BYTES,
 };
 use crate::{Payload, Redeliver};
@@ -58,7 +58,8 @@ impl<P: Payload> Endpoint<P> {
                 "who is live has a client, who is not has none"
             );
             if let Some(expires) = session.expires {
-                assert!(self.expiries.contains(&(expires, id.slot)), "an expiry that nothing waits for");
+                let waits = Expires { at: expires, number: session.number, slot: id.slot };
+                assert!(self.expiries.contains(&waits), "an expiry that nothing waits for");
             }
             assert_eq!(session.stage == Stage::Owed, self.owed.contains(&id), "the queue of owed closes");
             let over = matches!(session.stage, Stage::Owed | Stage::Sent { .. });

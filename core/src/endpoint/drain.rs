@@ -1,8 +1,8 @@
 //! The gateway stops (language.md, "Clients that are too slow, and the end of the gateway").
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::collections::VecDeque;
 
-use super::{Endpoint, ending::Farewell, link::Line, pace::Pace, session::Stage, tell};
+use super::{Endpoint, ending::Farewell, key::Writer, link::Line, pace::Pace, session::Stage, tell};
 use crate::{EndCause, Fact, LinkPhase, Output, Payload, SessionId, Sink, Time};
 
 /// A drain that has begun.
@@ -14,6 +14,30 @@ pub(super) struct Drain {
     over: bool,
 }
 
+impl Drain {
+    /// Appends what still matters of it: its pace while anybody lives, and of those that are waited for no longer when
+    /// they would have been.
+    pub(super) fn key<P: Payload>(
+        &self,
+        lives: bool,
+        awaited: impl Fn(SessionId) -> bool,
+        to: &mut Writer<'_, P>,
+    ) {
+        to.number(1 + u64::from(self.over));
+        if lives {
+            self.pace.key(to);
+        }
+        for &(at, id) in &self.give_ups {
+            to.until(Some(at));
+            to.flags(&[awaited(id)]);
+            if awaited(id) {
+                to.session(id);
+            }
+        }
+        to.end();
+    }
+}
+
 impl<P: Payload> Endpoint<P> {
     pub(super) fn start_drain(&mut self) {
         if self.drain.is_some() {
@@ -21,10 +45,10 @@ impl<P: Payload> Endpoint<P> {
         }
         let drain = &self.settings.drain;
         let due = self.now + drain.confirm_timeout;
-        let owing = self.sessions.iter().filter(|(_, session)| session.awaited);
+        let owing = self.sessions.by_age().into_iter().filter(|id| self.sessions[id.slot].awaited);
         self.drain = Some(Drain {
             pace: Pace::new(self.now, drain.time, self.live.len()),
-            give_ups: owing.map(|(id, _)| (due, id)).collect(),
+            give_ups: owing.map(|id| (due, id)).collect(),
             over: false,
         });
     }
@@ -94,8 +118,7 @@ impl<P: Payload> Endpoint<P> {
     fn forgo_closes<S: Sink<P> + ?Sized>(&mut self, out: &mut S) -> u64 {
         self.owed.clear();
         let mut unconfirmed = 0;
-        let over: Vec<SessionId> = self.sessions.iter().map(|(id, _)| id).collect();
-        for SessionId { slot, .. } in over {
+        for SessionId { slot, .. } in self.sessions.by_age() {
             self.drop_held(slot, false, out);
             let session = &mut self.sessions[slot];
             unconfirmed += u64::from(session.is_unconfirmed());

@@ -1,7 +1,11 @@
 //! How a session ends: its client is told, its `close` goes out and is confirmed, its user's gap passes, its slot
 //! is free.
 
-use super::{Endpoint, session::Client, session::Stage, tell};
+use super::{
+    Endpoint,
+    session::{Client, Expires, Stage},
+    tell,
+};
 use crate::{
     CloseCode, DropCause, EndCause, Fact, LeaveCause, Millis, Output, Payload, Queued, SessionId, Sink, Time,
     close,
@@ -81,7 +85,7 @@ impl<P: Payload> Endpoint<P> {
         self.backlog.remove(&mut self.sessions, slot);
         let session = &mut self.sessions[slot];
         if let Some(expires) = session.expires.take() {
-            self.expiries.remove(&(expires, slot));
+            self.expiries.remove(&Expires { at: expires, number: session.number, slot });
         }
         self.users.get_mut(session.user).live = None;
     }
@@ -276,7 +280,7 @@ impl<P: Payload> Endpoint<P> {
     // --- Expiry ---
 
     pub(super) fn run_expiries<S: Sink<P> + ?Sized>(&mut self, at: Time, out: &mut S) {
-        while let Some(&(due, slot)) = self.expiries.first()
+        while let Some(&Expires { at: due, slot, .. }) = self.expiries.first()
             && due <= at
         {
             self.end(slot, EndCause::Expired, EXPIRED, out);
@@ -285,10 +289,10 @@ impl<P: Payload> Endpoint<P> {
 
     /// The wall clock was set, so that tokens expire at other times than thought.
     pub(super) fn move_expiries(&mut self, forward: i64) {
-        for (expires, slot) in core::mem::take(&mut self.expiries) {
-            let moved = Time(expires.0.saturating_add_signed(forward.saturating_neg()));
-            self.sessions[slot].expires = Some(moved);
-            self.expiries.insert((moved, slot));
+        for expires in core::mem::take(&mut self.expiries) {
+            let at = Time(expires.at.0.saturating_add_signed(forward.saturating_neg()));
+            self.sessions[expires.slot].expires = Some(at);
+            self.expiries.insert(Expires { at, ..expires });
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use alloc::{boxed::Box, collections::VecDeque};
 
-use crate::{Event, LinkId, LinkPhase, LinkSettings, Millis, Output, SessionId, Sink, Time};
+use super::{key::Writer, session::Stage};
+use crate::{Event, LinkId, LinkPhase, LinkSettings, Millis, Output, Payload, SessionId, Sink, Time};
 
 /// Whether there is a connection to the backend.
 #[derive(Clone, Debug)]
@@ -288,6 +289,67 @@ impl<P> Connected<P> {
             kept: self.kept,
             messages: self.unpinged.messages + self.pinged.messages,
         }
+    }
+}
+
+impl<P: Payload> Connected<P> {
+    /// Appends what still matters of it, but for the sessions that it has yet to announce. What it keeps to say of
+    /// sessions that are past that, it will not say.
+    pub(super) fn key(
+        &self,
+        settings: &LinkSettings,
+        stage: impl Fn(SessionId) -> Option<Stage>,
+        to: &mut Writer<'_, P>,
+    ) {
+        let phase = match self.phase {
+            LinkPhase::Down => 0,
+            LinkPhase::Settling => 1,
+            LinkPhase::Announcing => 2,
+            LinkPhase::Up => 3,
+        };
+        to.number(phase);
+        to.flags(&[self.full]);
+        to.number(self.queued as u64);
+        to.number(self.settling as u64);
+        for tally in [self.unpinged, self.pinged] {
+            to.number(tally.bytes as u64);
+            to.number(tally.messages);
+        }
+        // Pings are counted from the last one that was answered.
+        let ping = |to: &mut Writer<'_, P>, counter: u64| to.number(counter.saturating_sub(self.confirmed));
+        ping(to, self.target.unwrap_or(0));
+        to.age(self.ping.map(|(_, at)| at), settings.pong_timeout);
+        let calm = self.unpinged == Tally::default();
+        to.age((!calm).then_some(self.unpinged_since), settings.confirm_delay);
+        to.age((calm && self.ping.is_none()).then_some(self.quiet_since), settings.ping_interval);
+
+        let waits = |id: &SessionId, leaves: bool| match stage(*id) {
+            Some(Stage::Sent { left_at, confirmed }) => {
+                if leaves {
+                    left_at.is_none()
+                } else {
+                    !confirmed
+                }
+            }
+            _ => false,
+        };
+        for &(after, id) in self.leaving.iter().filter(|(_, id)| waits(id, true)) {
+            to.number(after.saturating_sub(self.sent));
+            to.session(id);
+        }
+        to.end();
+        for &(by, id) in self.closes.iter().filter(|(_, id)| waits(id, false)) {
+            ping(to, by);
+            to.session(id);
+        }
+        to.end();
+        for kept in &self.kept {
+            ping(to, kept.by);
+            to.session(kept.session);
+            to.payload(&kept.payload);
+            to.number(kept.bytes as u64);
+        }
+        to.end();
     }
 }
 

@@ -13,12 +13,14 @@
 //! | `drain` | the gateway stops |
 //! | `link`, `session`, `users`, `pace` | the parts that these work on |
 //! | `audit` | what must be true of them between two inputs |
+//! | `key` | what of the state can still matter, as numbers |
 
 mod admission;
 mod audit;
 mod downstream;
 mod drain;
 mod ending;
+mod key;
 mod link;
 mod outage;
 mod pace;
@@ -26,13 +28,15 @@ mod session;
 mod upstream;
 mod users;
 
+pub use self::key::Naming;
+
 use alloc::collections::{BTreeSet, VecDeque};
 
 use self::{
     drain::Drain,
     link::Line,
     outage::Outage,
-    session::{List, Order, Slots},
+    session::{Expires, List, Order, Slots},
     users::{UserIndex, Users},
 };
 use crate::{Fact, Input, Output, Payload, SessionId, Settings, Sink, Time};
@@ -54,8 +58,8 @@ pub struct Endpoint<P> {
     backlog: List,
     /// Sessions admitted so far.
     admissions: u64,
-    /// When the tokens of live sessions expire.
-    expiries: BTreeSet<(Time, u32)>,
+    /// When the tokens of live sessions expire; of several at once, by age.
+    expiries: BTreeSet<Expires>,
 
     line: Line<P>,
     /// Connections dialled so far.
@@ -155,7 +159,7 @@ impl<P: Payload> Endpoint<P> {
             Line::Dialling { .. } | Line::Over => None,
         };
         let sessions = earlier(
-            self.expiries.first().map(|&(at, _)| at),
+            self.expiries.first().map(|expires| expires.at),
             earlier(self.gaps.front().map(|&(at, ..)| at), self.forgets.front().map(|&(at, _)| at)),
         );
         earlier(earlier(link, sessions), earlier(self.outage_due(), self.drain_due()))

@@ -5,13 +5,14 @@ use alloc::collections::VecDeque;
 use super::{
     Endpoint,
     ending::Farewell,
+    key::Writer,
     link::{Connected, Kept, Line, redial_wait},
     pace::Pace,
     session::Stage,
     tell,
 };
 use crate::{
-    CloseCode, DropCause, EndCause, Fact, LinkId, LinkPhase, OutagePolicy, Output, Payload, Queued,
+    CloseCode, DropCause, EndCause, Fact, LinkId, LinkPhase, Millis, OutagePolicy, Output, Payload, Queued,
     Redeliver, SessionId, Sink, Time, close,
 };
 
@@ -38,6 +39,22 @@ const BACKEND_AWAY: Farewell<'static> =
 impl Outage {
     pub(super) const fn since(since: Time) -> Self {
         Outage { since, down_since: since, spread: Spread::Waiting }
+    }
+
+    /// Appends what still matters of it. While it waits without a link, its grace ends later than the time since which
+    /// there has been none.
+    pub(super) fn key<P: Payload>(&self, grace: Millis, to: &mut Writer<'_, P>) {
+        match &self.spread {
+            Spread::Waiting => {
+                to.number(1);
+                to.age(Some(self.since), grace);
+            }
+            Spread::Running(pace) => {
+                to.number(2);
+                pace.key(to);
+            }
+            Spread::Over => to.number(3),
+        }
     }
 }
 

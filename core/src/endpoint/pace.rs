@@ -1,6 +1,7 @@
 //! Doing a number of things evenly over a span of time.
 
-use crate::{Millis, Time};
+use super::key::Writer;
+use crate::{Millis, Payload, Time};
 
 /// Spreads `total` things over a span: the k-th is due at `start + ceil(k * span / total)`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,5 +31,12 @@ impl Pace {
         let due = self.next_due().is_some_and(|due| due <= now);
         self.done += u64::from(due);
         due
+    }
+
+    /// Appends what still matters of it.
+    pub(super) fn key<P: Payload>(&self, to: &mut Writer<'_, P>) {
+        to.age(Some(self.start), self.span);
+        to.number(self.total);
+        to.number(self.done);
     }
 }

@@ -119,6 +119,15 @@ impl<P> Session<P> {
     }
 }
 
+/// When the token of a live session expires.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Expires {
+    pub at: Time,
+    /// The session's.
+    pub number: u64,
+    pub slot: u32,
+}
+
 /// All sessions, by slot.
 #[derive(Clone, Debug)]
 pub(super) struct Slots<P> {
@@ -171,6 +180,13 @@ impl<P> Slots<P> {
     pub(super) fn get(&self, id: SessionId) -> Option<&Session<P>> {
         let place = self.slots.get(id.slot as usize)?;
         if place.generation == id.generation { place.session.as_ref() } else { None }
+    }
+
+    /// All of them by age. Sorts: it is for what happens once.
+    pub(super) fn by_age(&self) -> Vec<SessionId> {
+        let mut ids: Vec<(u64, SessionId)> = self.iter().map(|(id, session)| (session.number, id)).collect();
+        ids.sort_unstable();
+        ids.into_iter().map(|(_, id)| id).collect()
     }
 
     /// The taken slots with their sessions, by slot.

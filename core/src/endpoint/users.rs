@@ -14,7 +14,7 @@ pub(super) struct UserIndex(u32);
 
 #[derive(Clone, Debug)]
 pub(super) struct User {
-    name: Box<str>,
+    pub name: Box<str>,
     /// The slot of its live session.
     pub live: Option<u32>,
     /// Its sessions that still have a slot.
