@@ -112,7 +112,7 @@ impl<P: Payload> Endpoint<P> {
     /// Every user whose last `close` still counts is to be forgotten one day.
     fn key_closed_at(&self, user: UserIndex, to: &mut Writer<'_, P>) {
         let (gap, window) = (self.settings.reopen_gap, self.settings.crossing_window);
-        to.age(self.users.get(user).closed_at, gap.max(endless(window)));
+        to.age(self.users.get(user).closed_at, gap.max(bounded(window)));
     }
 
     fn user_name(&self, user: UserIndex) -> &str {
@@ -166,7 +166,7 @@ impl<P: Payload> Endpoint<P> {
         let here = session.opened_on == Some(link);
         to.flags(&[here, session.passed_on == Some(link)]);
         let again = (here && session.reopened).then_some(session.opened_at);
-        to.age(again, endless(self.settings.crossing_window));
+        to.age(again, self.settings.crossing_window);
     }
 
     // --- How all ends ---
@@ -186,8 +186,8 @@ impl<P: Payload> Endpoint<P> {
     }
 }
 
-/// A span that no time outlasts: being within it is no matter of age.
-fn endless(span: Millis) -> Millis {
+/// A span that nothing outlasts: how old something is then matters not.
+fn bounded(span: Millis) -> Millis {
     if span == Millis(u64::MAX) { Millis(0) } else { span }
 }
 
@@ -230,7 +230,7 @@ impl<P: Payload> Writer<'_, P> {
 
     /// How long it is since then, where no longer than `most` matters.
     pub(super) fn age(&mut self, at: Option<Time>, most: Millis) {
-        self.number(at.map_or(NONE, |at| (self.now - at).min(most).0));
+        self.number(at.map_or(NONE, |at| (self.now - at).min(bounded(most)).0));
     }
 
     /// How long it is until then; the end of time is always as far away.

@@ -12,7 +12,8 @@ use crate::{
     history::{Client, Close, History, LinkState},
     laws::{Law, Laws, Violation},
     said::{Given, Msg, Said, What, tell},
-    scenario::{Bytes, Move, World},
+    scenario::Bytes,
+    world::{Memory, Move, World},
 };
 
 /// Steps within which a world in which all goes well brings everybody to agree.
@@ -98,7 +99,7 @@ pub fn run_carelessly(bytes: &[u8]) -> Result<(), Box<Failure>> {
     let mut bytes = Bytes(bytes);
     let settings = bytes.settings();
     let mut endpoint = Endpoint::new(settings.clone(), Time(0));
-    let mut world = World::new(&settings);
+    let mut world = World::new(&settings, Memory::Both);
     let mut log: Vec<Line> = Vec::new();
     while let Some(next) = world.next(&mut bytes, endpoint.next_deadline()) {
         let shift = [0, 0, 7, u64::MAX / 2, u64::MAX][log.len() % 5];
@@ -118,7 +119,7 @@ pub fn run_carelessly(bytes: &[u8]) -> Result<(), Box<Failure>> {
             let violation = Violation { law: Law::Totality11, at: now, what };
             return Err(Box::new(Failure { settings, log, violation }));
         };
-        world.hear(&next.input, &said);
+        world.hear(&said);
     }
     Ok(())
 }
@@ -128,7 +129,7 @@ impl Drive {
         Drive {
             endpoint: Endpoint::new(settings.clone(), Time(0)),
             laws: Laws::new(settings),
-            world: World::new(settings),
+            world: World::new(settings, Memory::Both),
             log: Vec::new(),
             reached: Reached::new(),
         }
@@ -169,7 +170,7 @@ impl Drive {
             let what = "a panic, or an invariant that does not hold".to_owned();
             return Err(Violation { law: Law::Totality11, at: now, what });
         };
-        self.world.hear(&input, &said);
+        self.world.hear(&said);
         count(&mut self.reached, self.laws.history(), &input, &said);
         let judged = self.laws.step(now, &input, &said, self.endpoint.next_deadline());
         self.log.push((now, input, said));
@@ -180,7 +181,7 @@ impl Drive {
     fn settle(&mut self) -> Result<(), Violation> {
         let mut waits = String::new();
         for _ in 0..SETTLES_WITHIN {
-            match self.unsettled() {
+            match unsettled(self.laws.history(), &self.world) {
                 None => return Ok(()),
                 Some(reason) => waits = reason,
             }
@@ -191,43 +192,6 @@ impl Drive {
         }
         let what = format!("all goes well, and does not settle: {waits}");
         Err(Violation { law: Law::Convergence8, at: self.laws.history().now, what })
-    }
-
-    fn unsettled(&self) -> Option<String> {
-        let seen = self.laws.history();
-        if seen.drain.is_some() {
-            return (!seen.empty).then(|| "the drain".to_owned());
-        }
-        if seen.link.phase != LinkPhase::Up {
-            return Some(format!("the link is {:?}", seen.link.phase));
-        }
-        let waits = |session: &&crate::history::Session| {
-            !session.line.is_empty()
-                || !session.kept.is_empty()
-                || session.is_live() && (session.stopped.is_some() || !session.is_open_on(&seen.link))
-                || matches!(session.close, Close::Owed | Close::Said { .. })
-        };
-        if let Some(session) = seen.sessions.iter().find(waits) {
-            return Some(format!("{session:?}"));
-        }
-        if seen.stop_all {
-            return Some("nobody is read from".to_owned());
-        }
-        let live = seen.sessions.iter().filter(|session| session.is_live());
-        let live: BTreeMap<_, _> =
-            live.map(|session| (session.who.user().to_owned(), session.who.clone())).collect();
-        for (name, belief) in [("kept", &self.world.kept), ("lost", &self.world.lost)] {
-            let errs =
-                |user: &&String| belief.get(*user) != live.get(*user) && !self.world.excused.contains(*user);
-            if let Some(user) = belief.keys().chain(live.keys()).find(errs) {
-                return Some(format!(
-                    "a backend that {name} its state believes of {user:?} {:?}, live is {:?}",
-                    belief.get(user),
-                    live.get(user)
-                ));
-            }
-        }
-        None
     }
 
     /// 12: the same inputs give the same outputs, from the beginning and from a copy made half-way.
@@ -248,6 +212,42 @@ impl Drive {
         }
         Ok(())
     }
+}
+
+/// Why not all agree and nothing waits, if that is so.
+pub fn unsettled(seen: &History, world: &World) -> Option<String> {
+    if seen.drain.is_some() {
+        return (!seen.empty).then(|| "the drain".to_owned());
+    }
+    if seen.link.phase != LinkPhase::Up {
+        return Some(format!("the link is {:?}", seen.link.phase));
+    }
+    let waits = |session: &&crate::history::Session| {
+        !session.line.is_empty()
+            || !session.kept.is_empty()
+            || session.is_live() && (session.stopped.is_some() || !session.is_open_on(&seen.link))
+            || matches!(session.close, Close::Owed | Close::Said { .. })
+    };
+    if let Some(session) = seen.sessions.iter().find(waits) {
+        return Some(format!("{session:?}"));
+    }
+    if seen.stop_all {
+        return Some("nobody is read from".to_owned());
+    }
+    let live = seen.sessions.iter().filter(|session| session.is_live());
+    let live: BTreeMap<_, _> =
+        live.map(|session| (session.who.user().to_owned(), session.who.clone())).collect();
+    for (name, belief) in world.beliefs() {
+        let errs = |user: &&String| belief.get(*user) != live.get(*user) && !world.excused.contains(*user);
+        if let Some(user) = belief.keys().chain(live.keys()).find(errs) {
+            return Some(format!(
+                "a backend that {name} its state believes of {user:?} {:?}, live is {:?}",
+                belief.get(user),
+                live.get(user)
+            ));
+        }
+    }
+    None
 }
 
 /// What `count` counts: a campaign in which one of them never occurred has tested less than it says.
@@ -297,7 +297,7 @@ pub const CASES: &[&str] = &[
 ];
 
 /// Counts what a step reached; `seen` is before it.
-fn count(reached: &mut Reached, seen: &History, input: &Given, said: &[Said]) {
+pub fn count(reached: &mut Reached, seen: &History, input: &Given, said: &[Said]) {
     let mut hit = |case: &'static str| *reached.entry(case).or_default() += 1;
     if *input == Input::Drain && seen.drain.is_none() {
         hit("drain");

@@ -7,7 +7,10 @@ use proptest::{
     prelude::any,
     test_runner::{Config, TestCaseError, TestRunner},
 };
-use trunkline_core_tests::drive::{CASES, Failure, Reached, run, run_carelessly, run_without_harmless};
+use trunkline_core_tests::{
+    drive::{CASES, Failure, Reached, run, run_carelessly, run_without_harmless},
+    twins::run_twins,
+};
 
 /// So many are a second's work or two, and reach everything.
 const CASES_MANY: u32 = 20_000;
@@ -45,6 +48,11 @@ fn every_scenario_keeps_every_law_and_settles() {
 #[test]
 fn what_must_change_nothing_changes_nothing() {
     campaign(run_without_harmless);
+}
+
+#[test]
+fn machines_of_the_same_key_stay_alike() {
+    campaign(run_twins);
 }
 
 #[test]

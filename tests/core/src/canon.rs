@@ -1,0 +1,317 @@
+//! Canonical keys: what of a run's state can still matter, as numbers, where things have no meaning but that they are
+//! the same or not. See [`trunkline_core::Naming`].
+
+use trunkline_core::{
+    DropCause, EndCause, Identity, Millis, Naming, SessionId, Time,
+    language::{Action, BadAction},
+};
+
+use crate::{
+    history::{Client, Close, Emitted, History, Link, LinkState, Session, Turns, When},
+    said::{Msg, Said, What},
+    world::FOREVER,
+};
+
+/// Names by first appearance.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    sessions: Vec<SessionId>,
+    users: Vec<String>,
+    identities: Vec<Identity>,
+    messages: Vec<u32>,
+}
+
+impl Names {
+    /// The number of a session.
+    pub fn session(&mut self, id: SessionId) -> u64 {
+        name(&mut self.sessions, &id, |id| *id)
+    }
+
+    /// The number of a user.
+    pub fn user(&mut self, user: &str) -> u64 {
+        name(&mut self.users, user, str::to_owned)
+    }
+
+    /// The number of an identity.
+    pub fn identity(&mut self, who: &Identity) -> u64 {
+        name(&mut self.identities, who, Identity::clone)
+    }
+
+    /// Appends whose an event is.
+    pub fn who(&mut self, who: &Identity, key: &mut Vec<u64>) {
+        key.extend([self.user(who.user()), self.identity(who)]);
+    }
+
+    /// The number of a message.
+    pub fn message(&mut self, number: u32) -> u64 {
+        name(&mut self.messages, &number, |number| *number)
+    }
+
+    /// The users that have a number, in their order.
+    pub fn users(&self) -> &[String] {
+        &self.users
+    }
+
+    /// Appends what an action says.
+    pub fn action(&mut self, action: &Result<Action<'_>, BadAction>, key: &mut Vec<u64>) {
+        match action {
+            Ok(Action::Send { user, data }) => {
+                key.extend([0, user.as_deref().map_or(u64::MAX, |user| self.user(user))]);
+                key.push(hash(&format!("{data:?}")));
+            }
+            Ok(Action::Close { user, status, reason }) => {
+                key.extend([1, user.as_deref().map_or(u64::MAX, |user| self.user(user))]);
+                key.push(hash(&(format!("{status:?}"), reason)));
+            }
+            Err(bad) => key.extend([2, hash(&format!("{bad:?}"))]),
+        }
+    }
+}
+
+impl Naming<Msg> for Names {
+    fn session(&mut self, id: SessionId) -> u64 {
+        Names::session(self, id)
+    }
+
+    fn user(&mut self, name: &str) -> u64 {
+        Names::user(self, name)
+    }
+
+    fn identity(&mut self, identity: &Identity) -> u64 {
+        Names::identity(self, identity)
+    }
+
+    fn payload(&mut self, payload: &Msg) -> u64 {
+        self.message(payload.number)
+    }
+}
+
+/// Where it stands among those that have appeared.
+fn name<T: PartialEq<Q>, Q: ?Sized>(known: &mut Vec<T>, new: &Q, own: impl Fn(&Q) -> T) -> u64 {
+    let at = known.iter().position(|one| one == new).unwrap_or_else(|| {
+        known.push(own(new));
+        known.len() - 1
+    });
+    at as u64
+}
+
+fn hash<T: std::hash::Hash>(of: &T) -> u64 {
+    use std::hash::{DefaultHasher, Hasher};
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// How long since, where no longer than `most` matters.
+fn age(now: Time, at: Time, most: Millis) -> u64 {
+    (now - at).min(most).0
+}
+
+fn ages(now: Time, when: When, most: Millis) -> [u64; 2] {
+    [age(now, when.from, most), age(now, when.to, most)]
+}
+
+/// A span that nothing outlasts: how old something is then matters not.
+fn bounded(span: Millis) -> Millis {
+    if span == FOREVER { Millis(0) } else { span }
+}
+
+impl What {
+    /// Appends what it says.
+    pub fn key(&self, names: &mut Names, key: &mut Vec<u64>) {
+        match self {
+            What::Open => key.push(1),
+            What::Message(msg) => key.extend([2, names.message(msg.number), msg.size as u64]),
+            What::Close => key.push(3),
+        }
+    }
+}
+
+impl History {
+    /// Appends what of it can still matter to a law.
+    pub fn key(&self, names: &mut Names, key: &mut Vec<u64>) {
+        key.push(self.sessions.len() as u64);
+        for session in &self.sessions {
+            self.key_session(session, names, key);
+        }
+        self.link.key(self, names, key);
+        // At its end, to the millisecond, either may be done.
+        let grace = Millis(bounded(self.settings.outage.grace).0 + 1);
+        key.extend(self.outage.map_or([u64::MAX; 2], |since| ages(self.now, since, grace)));
+        for turns in [&self.spread, &self.drain] {
+            match turns {
+                None => key.push(0),
+                Some(turns) => self.key_turns(turns, names, key),
+            }
+        }
+        let remembered = bounded(self.settings.crossing_window).max(self.settings.reopen_gap);
+        let mut left: Vec<_> = self
+            .left_at
+            .iter()
+            .map(|(user, at)| (names.user(user), age(self.now, *at, remembered)))
+            .collect();
+        left.sort_unstable();
+        key.extend(left.into_iter().flat_map(|(user, age)| [user, age]));
+        key.extend([u64::MAX, u64::from(self.stop_all) << 1 | u64::from(self.empty), self.lost]);
+    }
+
+    fn key_session(&self, session: &Session, names: &mut Names, key: &mut Vec<u64>) {
+        let live = session.is_live();
+        key.push(names.session(session.id));
+        names.who(&session.who, key);
+        key.push(match session.client {
+            Client::In => 0,
+            Client::Closed => 1,
+            Client::Left => 2,
+        });
+        let expires =
+            session.expires.filter(|_| live && self.settings.expiry == trunkline_core::Expiry::Close);
+        key.push(expires.map_or(u64::MAX, |at| (at - self.now).0));
+        key.push(match session.ended {
+            None => 0,
+            Some((_, EndCause::Drained)) => 1,
+            Some((_, EndCause::Expired | EndCause::Backend)) => 2,
+            Some(_) => 3,
+        });
+        let timeout = self.settings.drain.confirm_timeout;
+        let given_up = self.given_up_at(session).filter(|_| session.close != Close::NotDue);
+        key.extend(given_up.map_or([u64::MAX; 2], |at| {
+            // At the end of the timeout, and not before, it is given up.
+            [at.from, at.to].map(|at| (at - self.now).min(timeout).0)
+        }));
+        let earlier = |stops: u64| {
+            self.sessions.iter().filter(|other| other.stopped.is_some_and(|other| other < stops)).count()
+                as u64
+        };
+        key.push(session.stopped.map_or(u64::MAX, earlier));
+        key.extend([session.queue as u64, session.queue_lost as u64, session.lost as u64]);
+        match session.opened {
+            None => key.push(0),
+            Some(opened) if self.is_up(opened.link) => {
+                key.push(2 | u64::from(opened.again) << 2 | u64::from(opened.confirmed) << 3);
+                key.push(if opened.again {
+                    age(self.now, opened.at, bounded(self.settings.crossing_window))
+                } else {
+                    0
+                });
+            }
+            Some(_) => key.push(1),
+        }
+        let gap = self.settings.reopen_gap;
+        let left = |left: Option<Time>| left.map_or(u64::MAX, |at| age(self.now, at, gap));
+        match session.close {
+            Close::NotDue => key.push(0),
+            Close::Owed => key.push(1),
+            Close::Said { end, left: None } => key.extend([2, end - self.link.sent]),
+            Close::Said { left: at, .. } => key.extend([3, left(at)]),
+            Close::Confirmed { left: at } => key.extend([4, left(at)]),
+        }
+        for messages in [&session.line, &session.kept, &session.sent] {
+            key.push(messages.len() as u64);
+            for msg in messages {
+                key.extend([names.message(msg.number), msg.size as u64]);
+            }
+        }
+    }
+
+    /// The turns of those who live; whether any did that do not, matters not.
+    fn key_turns(&self, turns: &Turns, names: &mut Names, key: &mut Vec<u64>) {
+        let live = |id: &SessionId| self.session(*id).is_some_and(Session::is_live);
+        if !turns.list.iter().any(live) {
+            return key.push(1);
+        }
+        key.extend([2, turns.taken as u64]);
+        key.extend(ages(self.now, turns.start, turns.span));
+        key.extend(turns.list.iter().map(|id| if live(id) { names.session(*id) } else { u64::MAX - 1 }));
+        key.push(u64::MAX);
+    }
+}
+
+impl Link {
+    fn key(&self, seen: &History, names: &mut Names, key: &mut Vec<u64>) {
+        let (settings, now) = (&seen.settings.link, seen.now);
+        key.push(self.state as u64 | (self.phase as u64) << 2 | u64::from(self.id.0 == 0) << 4);
+        if self.state == LinkState::Gone {
+            key.extend(ages(now, self.since, settings.redial_min.max(settings.backoff_max)));
+        }
+        if self.state != LinkState::Up {
+            return;
+        }
+        key.extend([self.queued() as u64, u64::from(self.full) << 1 | u64::from(self.told_full)]);
+        for events in [&self.unpinged, &self.pinged] {
+            key.push(events.len() as u64);
+            for Emitted { session, what, .. } in events {
+                key.push(names.session(*session));
+                what.key(names, key);
+            }
+        }
+        if let Some(first) = self.unpinged.first() {
+            key.extend(ages(now, first.at, settings.confirm_delay));
+        }
+        match self.ping {
+            Some((_, at)) => key.extend(ages(now, at, bounded(settings.pong_timeout))),
+            None => key.extend([u64::MAX, age(now, self.calm_since, bounded(settings.ping_interval))]),
+        }
+        key.push(u64::from(self.announcing.is_some()));
+        let list = self.announcing.as_ref().unwrap_or(&self.settling);
+        for session in &seen.sessions {
+            let matters = match self.announcing {
+                Some(_) => session.is_live(),
+                None => !matches!(session.close, Close::Confirmed { .. }),
+            };
+            key.push(u64::from(matters && list.contains(&session.id)));
+        }
+    }
+}
+
+impl Said {
+    /// Appends what it says, but for the numbers of links and Pings.
+    pub fn key(&self, names: &mut Names, key: &mut Vec<u64>) {
+        let cause = |cause: &DropCause| *cause as u64;
+        match self {
+            Said::Admit(id) => key.extend([0, names.session(*id)]),
+            Said::Refuse(reason) => key.extend([1, *reason as u64]),
+            Said::Event { session, what, who, bytes, .. } => {
+                key.extend([2, names.session(*session), *bytes as u64]);
+                names.who(who, key);
+                what.key(names, key);
+            }
+            Said::Message { session, data, .. } => {
+                key.extend([3, names.session(*session), hash(&format!("{data:?}"))]);
+            }
+            Said::Close { session, code, reason, queued } => {
+                key.extend([4, names.session(*session), u64::from(code.get()), hash(reason), *queued as u64]);
+            }
+            Said::Stop(id) => key.extend([5, names.session(*id)]),
+            Said::Resume(id) => key.extend([6, names.session(*id)]),
+            Said::StopAll => key.push(7),
+            Said::ResumeAll => key.push(8),
+            Said::Dial(_) => key.push(9),
+            Said::Ping { bytes, .. } => key.extend([10, *bytes as u64]),
+            Said::Abort(_) => key.push(11),
+            Said::CloseLink(_) => key.push(12),
+            Said::Empty { unconfirmed_closes } => key.extend([13, *unconfirmed_closes]),
+            Said::Phase(phase) => key.extend([14, *phase as u64]),
+            Said::Ended { session, cause } => {
+                key.extend([15, names.session(*session), hash(&format!("{cause:?}"))]);
+            }
+            Said::Ignored { user, fault } => {
+                key.extend([16, user.as_deref().map_or(u64::MAX, |user| names.user(user))]);
+                key.push(hash(&format!("{fault:?}")));
+            }
+            Said::StatusReplaced(id) => key.extend([17, names.session(*id)]),
+            Said::MessagesDropped { session, messages, cause: why } => {
+                key.extend([18, names.session(*session), *messages as u64, cause(why)]);
+            }
+            Said::QueueDropped { session, bytes } => {
+                key.extend([19, names.session(*session), *bytes as u64]);
+            }
+            Said::Unconfirmed { messages } => key.extend([20, *messages]),
+            Said::PongTimeout => key.push(21),
+            Said::LinkFull => key.push(22),
+            Said::LinkDrained => key.push(23),
+            Said::OutageSpread { sessions } => key.extend([24, *sessions as u64]),
+            Said::Stale => key.push(25),
+        }
+    }
+}

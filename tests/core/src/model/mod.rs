@@ -1,0 +1,358 @@
+//! The model checker: all that can happen in a small world, to the machine that ships.
+//!
+//! A state is a machine, what the laws have seen of it, and the world around it. From each state every step that the
+//! world allows is taken; a state whose canonical key was seen before is not looked at again. Nothing bounds how long
+//! a run is: the world bounds only how much is there at once, so the states come to an end.
+
+mod explore;
+pub mod worlds;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use trunkline_core::{
+    Endpoint, Input, LeaveCause, LinkId, SessionId, Settings, Time,
+    language::{Action, BadAction, Data},
+};
+
+pub use self::explore::{Explored, explore};
+use crate::{
+    canon::Names,
+    drive::{Line, Reached, count},
+    history::{Client, History},
+    laws::{Law, Laws, Violation},
+    said::{Given, Msg, Said, tell},
+    world::{LinkState, Memory, USERS, World},
+};
+
+/// A small world: what can happen in it, and how much of it at once.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// Of the endpoint.
+    pub settings: Settings,
+    /// What the backend remembers when its link breaks.
+    pub memory: Memory,
+    /// Whether its application handles events later than its library receives them.
+    pub lags: bool,
+    /// Users that come.
+    pub users: usize,
+    /// Sessions that are there at once, of all users together, those included that are over and still owed something.
+    pub sessions: usize,
+    /// Messages of a session that are parked, or on their way and not confirmed.
+    pub messages: usize,
+    /// Events that are on their way or not handled, beyond which nobody does anything that he need not do.
+    pub events: usize,
+    /// Actions on their way.
+    pub actions: usize,
+    /// Whether the backend closes.
+    pub closes: bool,
+    /// Whether it sends.
+    pub sends: bool,
+    /// How long the tokens live that clients come with; `None`: for ever.
+    pub tokens: &'static [Option<u64>],
+    /// Whether the wall clock is set, forwards and backwards.
+    pub clock: bool,
+    /// Whether the gateway may be told to stop.
+    pub drains: bool,
+    /// Whether time passes also where nothing is due.
+    pub ticks: bool,
+    /// Whether deadlines are handled late.
+    pub late: bool,
+}
+
+/// What happens next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// The link that was dialled comes up.
+    LinkUp,
+    /// A frame leaves the gateway.
+    LinkSent,
+    /// The backend's library reads all that has come.
+    Library,
+    /// The backend's application handles an event.
+    Handle,
+    /// A Pong or an action arrives.
+    Deliver,
+    /// The n-th client leaves.
+    Leave(u8),
+    /// The n-th client reads what is queued for it.
+    Read(u8),
+    /// What is due next is handled, so many milliseconds late.
+    Deadline(u8),
+    /// A client of the n-th user asks to come in, with the n-th token.
+    Ask(u8, u8),
+    /// The n-th client sends a message.
+    Message(u8),
+    /// The backend sends to the n-th user.
+    Send(u8),
+    /// The backend closes the n-th user.
+    Close(u8),
+    /// The link breaks, or cannot be made.
+    LinkDown,
+    /// The wall clock is set forwards or backwards by a millisecond.
+    Clock(i8),
+    /// A millisecond passes.
+    Tick,
+    /// The gateway is told to stop.
+    Drain,
+}
+
+impl Step {
+    /// Whether it happens where all goes well.
+    fn is_fair(self, state: &State) -> bool {
+        match self {
+            Step::LinkUp | Step::LinkSent | Step::Library | Step::Handle | Step::Deliver | Step::Read(_) => {
+                true
+            }
+            Step::Leave(who) => state.world.peers[usize::from(who)].closed,
+            Step::Deadline(late) => late == 0,
+            _ => false,
+        }
+    }
+}
+
+/// A machine, what the laws have seen of it, and the world around it.
+#[derive(Clone, Debug)]
+pub struct State {
+    endpoint: Endpoint<Msg>,
+    laws: Laws,
+    world: World,
+}
+
+impl State {
+    /// The beginning: what is due at once, the first dial, is done.
+    fn new(spec: &Spec, to: &mut Trail) -> Result<Self, Violation> {
+        let mut state = State {
+            endpoint: Endpoint::new(spec.settings.clone(), Time(0)),
+            laws: Laws::new(&spec.settings),
+            world: World::new(&spec.settings, spec.memory),
+        };
+        state.tell(Input::Deadline, to)?;
+        Ok(state)
+    }
+
+    fn seen(&self) -> &History {
+        self.laws.history()
+    }
+
+    /// The machine's key, then what else is in the state; and who has which number in it.
+    fn key(&self, key: &mut Vec<u64>) -> Names {
+        let mut names = Names::default();
+        key.clear();
+        self.endpoint.key(&mut names, key);
+        self.seen().key(&mut names, key);
+        self.world.key(&mut names, self.seen().pings, key);
+        names
+    }
+
+    fn due(&self) -> Option<Time> {
+        self.endpoint.next_deadline().filter(|due| *due < Time(u64::MAX))
+    }
+
+    /// All that can happen next, in an order that is the same for states of the same key: what happens where all goes
+    /// well comes first.
+    fn steps(&self, spec: &Spec, names: &Names) -> Vec<Step> {
+        let world = &self.world;
+        let mut steps = Vec::with_capacity(16);
+        let mut can = |step: Step, can: bool| {
+            if can {
+                steps.push(step);
+            }
+        };
+        let peers = || (0..).zip(&world.peers);
+        can(Step::LinkUp, world.state == LinkState::Dialled);
+        can(Step::LinkSent, !world.is_queue_empty());
+        can(Step::Library, !world.is_wire_empty());
+        can(Step::Handle, world.unhandled() > 0);
+        can(Step::Deliver, world.unheard() != (0, 0));
+        peers().for_each(|(who, peer)| can(Step::Leave(who), peer.closed));
+        peers().for_each(|(who, peer)| can(Step::Read(who), peer.queued > 0));
+        can(Step::Deadline(0), self.due().is_some());
+
+        can(Step::Deadline(1), spec.late && self.due().is_some());
+        can(Step::Tick, spec.ticks && self.due().is_none_or(|due| due.0 > world.now.0 + 1));
+        can(Step::Drain, spec.drains && self.seen().drain.is_none());
+        can(Step::LinkDown, world.state != LinkState::Gone && world.unhandled() <= spec.events);
+        let live = || self.seen().sessions.iter().filter(|session| session.is_live());
+        let expiries = || live().filter_map(|session| session.expires);
+        can(Step::Clock(1), spec.clock && expiries().any(|at| at > world.now));
+        can(
+            Step::Clock(-1),
+            spec.clock && expiries().count() > 0 && expiries().all(|at| at.0 <= world.now.0 + 1),
+        );
+        if world.in_flight() >= spec.events {
+            return steps;
+        }
+        let mut can = |step: Step, can: bool| {
+            if can {
+                steps.push(step);
+            }
+        };
+        for (who, user) in (0..).zip(known_users(spec, names)) {
+            let tokens = 0..spec.tokens.len() as u8;
+            tokens.for_each(|token| can(Step::Ask(who, token), self.seen().sessions.len() < spec.sessions));
+            let acts = world.state == LinkState::Up && world.unheard().1 < spec.actions && world.knows(user);
+            can(Step::Close(who), acts && spec.closes);
+            can(Step::Send(who), acts && spec.sends);
+        }
+        for (who, peer) in peers() {
+            can(Step::Leave(who), !peer.closed);
+            let on_way = |session: &crate::history::Session| {
+                session.line.len() + session.kept.len() + session.sent.len() < spec.messages
+            };
+            let speaks = !peer.closed && !peer.stopped && !world.stop_all;
+            can(Step::Message(who), speaks && self.seen().session(peer.id).is_some_and(on_way));
+        }
+        steps
+    }
+
+    /// Takes a step. `names` are those of the key.
+    fn take(&mut self, spec: &Spec, names: &Names, step: Step, to: &mut Trail) -> Result<(), Violation> {
+        let user = |who: u8| known_users(spec, names)[usize::from(who)];
+        let world = &mut self.world;
+        let input = match step {
+            Step::LinkUp => world.link_up(),
+            Step::LinkSent => world.link_sent(world.next_frame()),
+            Step::Library => {
+                world.library();
+                if !spec.lags {
+                    world.handle(usize::MAX);
+                }
+                None
+            }
+            Step::Handle => {
+                world.handle(1);
+                None
+            }
+            Step::Deliver => world.deliver(),
+            Step::Leave(who) => Some(world.leave(usize::from(who), LeaveCause::Closed)),
+            Step::Read(who) => Some(world.client_sent(usize::from(who), usize::MAX)),
+            Step::Deadline(late) => {
+                let due = self.endpoint.next_deadline().unwrap_or(world.now);
+                world.now = Time(due.0 + u64::from(late));
+                Some(Input::Deadline)
+            }
+            Step::Ask(who, token) => {
+                let expires = spec.tokens[usize::from(token)].map(|lives| Time(world.now.0 + lives));
+                Some(world.ask(user(who), expires))
+            }
+            Step::Message(who) => {
+                let session = world.peers[usize::from(who)].id;
+                Some(world.message(session, 1))
+            }
+            Step::Send(who) => {
+                let user = Some(user(who).to_owned().into());
+                world.act(Ok(Action::Send { user, data: Data::Text("m".into()) }));
+                None
+            }
+            Step::Close(who) => {
+                let user = Some(user(who).to_owned().into());
+                world.act(Ok(Action::Close { user, status: None, reason: None }));
+                None
+            }
+            Step::LinkDown => world.link_down(),
+            Step::Clock(forward) => Some(Input::WallClockStepped { forward: i64::from(forward) }),
+            Step::Tick => {
+                world.now = Time(world.now.0 + 1);
+                Some(Input::Deadline)
+            }
+            Step::Drain => Some(Input::Drain),
+        };
+        match input {
+            None => Ok(()),
+            Some(input) => self.tell(input, to),
+        }
+    }
+
+    fn tell(&mut self, input: Given, to: &mut Trail) -> Result<(), Violation> {
+        let (endpoint, now) = (&mut self.endpoint, self.world.now);
+        let told = catch_unwind(AssertUnwindSafe(|| {
+            let said = tell(endpoint, now, input.clone());
+            endpoint.check_invariants();
+            said
+        }));
+        let Ok(said) = told else {
+            to.add(now, &input, &[]);
+            let what = "a panic, or an invariant that does not hold".to_owned();
+            return Err(Violation { law: Law::Totality11, at: now, what });
+        };
+        self.world.hear(&said);
+        count(&mut to.reached, self.laws.history(), &input, &said);
+        to.add(now, &input, &said);
+        self.laws.step(now, &input, &said, self.endpoint.next_deadline())
+    }
+
+    /// 7 and stale ids: what names nothing that is there changes nothing. The key stays what it is.
+    fn probe(&self, key: &[u64], to: &mut Trail) -> Result<(), Violation> {
+        let mut probed = self.clone();
+        let mut after = Vec::with_capacity(key.len());
+        for input in self.harmless() {
+            probed.tell(input.clone(), to)?;
+            after.clear();
+            probed.endpoint.key(&mut Names::default(), &mut after);
+            if after != key[..after.len()] {
+                let what = format!("{input:?} changes what can still matter");
+                return Err(Violation { law: Law::BadActions7, at: self.world.now, what });
+            }
+        }
+        Ok(())
+    }
+
+    /// Inputs that must change nothing.
+    fn harmless(&self) -> Vec<Given> {
+        let (world, link) = (&self.world, self.world.link);
+        let nobody = SessionId { slot: 77, generation: 0 };
+        let earlier = |id: SessionId| SessionId { generation: id.generation.wrapping_sub(1), ..id };
+        let mut inputs = Vec::with_capacity(16);
+        for session in world.peers.first().map(|peer| earlier(peer.id)).into_iter().chain([nobody]) {
+            inputs.push(Input::Message { session, payload: Msg { number: 0, size: 1 } });
+            inputs.push(Input::Left { session, cause: LeaveCause::Lost });
+            inputs.push(Input::ClientSent { session, bytes: 1 });
+        }
+        let closed = |peer: &&crate::world::Peer| {
+            peer.closed || self.seen().session(peer.id).is_some_and(|known| known.client == Client::Closed)
+        };
+        if let Some(peer) = world.peers.iter().find(closed) {
+            inputs.push(Input::Message { session: peer.id, payload: Msg { number: 0, size: 1 } });
+        }
+        let before = LinkId(link.0.wrapping_sub(1));
+        inputs.push(Input::LinkUp { link: before });
+        inputs.push(Input::LinkUp { link: LinkId(link.0 + 1) });
+        inputs.push(Input::LinkDown { link: before });
+        inputs.push(Input::LinkSent { link: before, bytes: 5 });
+        inputs.push(Input::Pong { link: before, counter: self.seen().pings });
+        inputs.push(Input::Pong { link, counter: u64::MAX });
+        inputs.push(Input::Deadline);
+        let send =
+            |user: &'static str| Action::Send { user: Some(user.into()), data: Data::Text("late".into()) };
+        inputs.push(Input::Action { link: before, action: Ok(send(USERS[0])) });
+        if world.state == LinkState::Up {
+            inputs.push(Input::LinkUp { link });
+            inputs.push(Input::Action { link, action: Ok(send("nobody")) });
+            inputs.push(Input::Action { link, action: Err(BadAction::NotJson) });
+        }
+        inputs
+    }
+}
+
+/// The users in the order of their numbers; of those that have none one stands for all, since they are alike.
+fn known_users<'a>(spec: &Spec, names: &'a Names) -> Vec<&'a str> {
+    let known = names.users().iter().map(String::as_str);
+    let unknown = USERS.into_iter().filter(|user| !names.users().iter().any(|known| known == user));
+    known.chain(unknown.take(1)).take(spec.users).collect()
+}
+
+/// What is noted on the way.
+#[derive(Default)]
+struct Trail {
+    reached: Reached,
+    /// The steps, where they are wanted.
+    log: Option<Vec<Line>>,
+}
+
+impl Trail {
+    fn add(&mut self, now: Time, input: &Given, said: &[Said]) {
+        if let Some(log) = &mut self.log {
+            log.push((now, input.clone(), said.to_vec()));
+        }
+    }
+}

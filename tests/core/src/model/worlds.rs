@@ -1,0 +1,204 @@
+//! The worlds that are exhausted: what there is in each, and that each pair of features is together in one.
+
+use trunkline_core::{
+    DrainSettings, Duplicates, LinkSettings, Millis, OutagePolicy, OutageSettings, Redeliver, Settings,
+};
+
+use super::Spec;
+use crate::world::{FOREVER, Memory};
+
+/// What can be there in a world, or not.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Feature {
+    /// There are two users, with as many sessions in sum as one would have.
+    Users,
+    /// Clients send messages.
+    Messages,
+    /// The backend closes.
+    Closes,
+    /// The backend sends, and clients may be too slow.
+    Sends,
+    /// Who comes while the user is there is refused.
+    Reject,
+    /// The backend forgets all when its link breaks.
+    Forgets,
+    /// The backend's application lags behind its library.
+    Lags,
+    /// No time need pass between a user's `close` and the next `open`.
+    NoGap,
+    /// The crossing window ends.
+    Window,
+    /// Messages are sent again that were not confirmed.
+    Redelivers,
+    /// The link takes no more than two events at once.
+    FullLink,
+    /// Few messages may be parked.
+    FullPark,
+    /// There are no more slots than sessions that can be there.
+    FullSlots,
+    /// Clients are held for a while when the backend is away, then closed.
+    Outage,
+    /// Clients are closed when the backend is away.
+    OutageCloses,
+    /// The link is pinged when it is quiet, and is broken when it does not answer.
+    Keepalive,
+    /// Tokens expire.
+    Expiry,
+    /// The wall clock is set.
+    Clock,
+    /// The gateway is told to stop.
+    Drain,
+    /// Deadlines are handled late.
+    Late,
+    /// Time passes also where nothing is due.
+    Ticks,
+}
+
+impl Feature {
+    /// All of them.
+    pub const ALL: [Feature; 21] = [
+        Feature::Users,
+        Feature::Messages,
+        Feature::Closes,
+        Feature::Sends,
+        Feature::Reject,
+        Feature::Forgets,
+        Feature::Lags,
+        Feature::NoGap,
+        Feature::Window,
+        Feature::Redelivers,
+        Feature::FullLink,
+        Feature::FullPark,
+        Feature::FullSlots,
+        Feature::Outage,
+        Feature::OutageCloses,
+        Feature::Keepalive,
+        Feature::Expiry,
+        Feature::Clock,
+        Feature::Drain,
+        Feature::Late,
+        Feature::Ticks,
+    ];
+
+    fn add(self, spec: &mut Spec) {
+        let settings = &mut spec.settings;
+        match self {
+            Feature::Users => spec.users = 2,
+            Feature::Messages => spec.messages = 1,
+            Feature::Closes => (spec.actions, spec.closes) = (1, true),
+            Feature::Sends => {
+                (spec.actions, spec.sends) = (1, true);
+                (settings.client_queue_bytes_max, settings.client_queue_bytes_total_max) = (2, 2);
+            }
+            Feature::Reject => settings.duplicates = Duplicates::Reject,
+            Feature::Forgets => spec.memory = Memory::Lost,
+            Feature::Lags => spec.lags = true,
+            Feature::NoGap => settings.reopen_gap = Millis(0),
+            Feature::Window => settings.crossing_window = Millis(2),
+            Feature::Redelivers => settings.redeliver = Redeliver::Unconfirmed,
+            Feature::FullLink => (settings.link.high_bytes, settings.link.low_bytes) = (12, 6),
+            Feature::FullPark => (settings.parked_bytes_max, settings.parked_bytes_total_max) = (1, 65),
+            // There is room for the session that is refused.
+            Feature::FullSlots => {
+                settings.sessions_max = spec.sessions as u32;
+                spec.sessions += 1;
+            }
+            Feature::Outage => settings.outage.grace = Millis(2),
+            Feature::OutageCloses => settings.outage.policy = OutagePolicy::Close,
+            Feature::Keepalive => {
+                (settings.link.ping_interval, settings.link.pong_timeout) = (Millis(2), Millis(2));
+            }
+            Feature::Expiry => spec.tokens = &[Some(2)],
+            Feature::Clock => (spec.tokens, spec.clock) = (&[Some(1)], true),
+            Feature::Drain => spec.drains = true,
+            Feature::Late => spec.late = true,
+            Feature::Ticks => spec.ticks = true,
+        }
+    }
+}
+
+/// A world by its name.
+pub type Named = (String, Spec);
+
+/// Each feature alone, with messages.
+pub fn singles() -> Vec<Named> {
+    let with = |feature| named(2, &[Feature::Messages, feature]);
+    let bare = [named(2, &[]), named(2, &[Feature::Messages])];
+    bare.into_iter()
+        .chain(Feature::ALL.into_iter().filter(|feature| *feature != Feature::Messages).map(with))
+        .collect()
+}
+
+/// Each pair of features.
+pub fn pairs() -> Vec<Named> {
+    let all = Feature::ALL.iter();
+    all.clone()
+        .flat_map(|one| all.clone().filter(move |other| one < other).map(|other| named(2, &[*one, *other])))
+        .collect()
+}
+
+/// Those that take minutes each.
+pub fn large() -> Vec<Named> {
+    use Feature::{Closes, Drain, Expiry, Keepalive, Lags, Messages, Outage, Redelivers, Sends, Users};
+    let change = |(name, mut spec): Named, what: &str, change: &dyn Fn(&mut Spec)| {
+        change(&mut spec);
+        (format!("{name}; {what}"), spec)
+    };
+    vec![
+        change(named(3, &[Users]), "3 users", &|spec| spec.users = 3),
+        change(named(3, &[Users, Messages]), "3 users", &|spec| (spec.users, spec.events) = (3, 1)),
+        named(3, &[Messages, Closes]),
+        change(named(2, &[Users, Messages, Sends]), "2 messages each way", &|spec| {
+            (spec.messages, spec.actions) = (2, 2);
+        }),
+        named(2, &[Users, Messages, Closes, Lags]),
+        named(2, &[Messages, Closes, Sends, Redelivers, Keepalive]),
+        named(2, &[Messages, Expiry, Outage, Drain]),
+    ]
+}
+
+fn named(sessions: usize, features: &[Feature]) -> Named {
+    let names: Vec<String> = features.iter().map(|feature| format!("{feature:?}")).collect();
+    let name = if names.is_empty() { "nothing else".to_owned() } else { names.join(", ") };
+    (format!("{sessions} sessions: {name}"), world(sessions, features))
+}
+
+/// A world in which little happens, but for these features: clients come and go, the link breaks and returns.
+fn world(sessions: usize, features: &[Feature]) -> Spec {
+    let mut spec = Spec {
+        settings: Settings {
+            sessions_max: 8,
+            reopen_gap: Millis(1),
+            crossing_window: FOREVER,
+            link: LinkSettings {
+                redial_min: Millis(1),
+                backoff_first: Millis(1),
+                backoff_max: Millis(1),
+                high_bytes: 4_000,
+                low_bytes: 2_000,
+                confirm_delay: Millis(1),
+                ping_interval: FOREVER,
+                pong_timeout: FOREVER,
+            },
+            outage: OutageSettings { policy: OutagePolicy::Hold, grace: FOREVER, spread: Millis(1) },
+            drain: DrainSettings { time: Millis(2), confirm_timeout: Millis(2) },
+            ..Settings::default()
+        },
+        memory: Memory::Kept,
+        lags: false,
+        users: 1,
+        sessions,
+        messages: 0,
+        events: 2,
+        actions: 0,
+        closes: false,
+        sends: false,
+        tokens: &[None],
+        clock: false,
+        drains: false,
+        ticks: false,
+        late: false,
+    };
+    features.iter().for_each(|feature| feature.add(&mut spec));
+    spec
+}

@@ -1,0 +1,68 @@
+//! Small worlds, exhausted: all that can happen in them has happened, and broke no law.
+//!
+//! How many states and transitions each has is pinned: that changes with any change in what the machine does, and shows
+//! that a world has not become smaller than it was thought to be.
+
+use std::{fmt::Write as _, time::Instant};
+
+use trunkline_core_tests::{
+    drive::{CASES, Reached},
+    model::{
+        explore,
+        worlds::{self, Named},
+    },
+};
+
+/// No world is larger.
+const STATES_MAX: usize = 40_000_000;
+
+/// Exhausts them, and tells of each how large it is.
+fn exhaust(worlds: &[Named]) -> (String, Reached) {
+    let (mut table, mut reached) = (String::new(), Reached::new());
+    for (name, spec) in worlds {
+        let start = Instant::now();
+        let explored = explore(spec, STATES_MAX).unwrap_or_else(|failure| panic!("{name}: {failure:?}"));
+        let line = format!(
+            "{name}: {} states, {} transitions, {} steps to the farthest, agreement within {}",
+            explored.states, explored.transitions, explored.depth, explored.settles_within
+        );
+        println!("{line}; {} twins, {:.1?}", explored.twins, start.elapsed());
+        let _ = writeln!(table, "{line}");
+        for (case, count) in explored.reached {
+            *reached.entry(case).or_default() += count;
+        }
+    }
+    (table, reached)
+}
+
+macro_rules! assert_pinned {
+    ($name:expr, $table:expr) => {
+        let mut settings = insta::Settings::clone_current();
+        settings.set_snapshot_path("../worlds");
+        settings.set_prepend_module_to_snapshot(false);
+        settings.set_omit_expression(true);
+        settings.bind(|| insta::assert_snapshot!($name, $table));
+    };
+}
+
+#[test]
+fn worlds_of_each_feature_are_exhausted() {
+    let (table, _) = exhaust(&worlds::singles());
+    assert_pinned!("singles", table);
+}
+
+#[test]
+#[ignore = "minutes: .ci/run does it"]
+fn worlds_of_each_pair_of_features_are_exhausted() {
+    let (table, reached) = exhaust(&worlds::pairs());
+    assert_pinned!("pairs", table);
+    let never: Vec<_> = CASES.iter().filter(|case| !reached.contains_key(**case)).collect();
+    assert!(never.is_empty(), "never reached: {never:?}");
+}
+
+#[test]
+#[ignore = "an hour"]
+fn large_worlds_are_exhausted() {
+    let (table, _) = exhaust(&worlds::large());
+    assert_pinned!("large", table);
+}
