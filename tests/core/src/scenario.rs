@@ -5,14 +5,14 @@
 //! shell must; its hostile steps use only inputs that must change nothing.
 
 use trunkline_core::{
-    CloseCode, DrainSettings, Duplicates, Expiry, Input, LeaveCause, LinkId, LinkSettings, Millis,
-    OutagePolicy, OutageSettings, Redeliver, SessionId, Settings, Time,
+    CloseCode, DrainSettings, Duplicates, Expiry, Input, LeaveCause, LinkSettings, Millis, OutagePolicy,
+    OutageSettings, Redeliver, Settings, Time,
     language::{Action, BadAction, Data, Field, Status},
 };
 
 use crate::{
-    said::{Given, Msg},
-    world::{FOREVER, LEAVES, LinkState, Move, USERS, World},
+    said::Given,
+    world::{FOREVER, LEAVES, Move, USERS, World},
 };
 
 /// Bytes that are used up one by one.
@@ -174,7 +174,10 @@ impl World {
                 (forward & 3 == 0).then_some(Input::WallClockStepped { forward: forward / 4 })
             }
             28 => (bytes.byte()? < 20).then_some(Input::Drain),
-            29 => Some(self.hostile(bytes.byte()?)),
+            29 => {
+                let choice = bytes.byte()?;
+                Some(self.hostile(choice & 15, choice >> 4 & 3))
+            }
             30 => {
                 // A Pong is lost, or all that is under way arrives at once.
                 if bytes.byte()? < 40 {
@@ -215,38 +218,5 @@ impl World {
         ]);
         let reason = bytes.of(&[None, Some(1), Some(99)]).map(|length| "ä".repeat(length).into());
         Ok(Action::Close { user, status, reason })
-    }
-
-    /// Inputs that must change nothing.
-    fn hostile(&self, choice: usize) -> Given {
-        let nobody = SessionId { slot: 77, generation: 0 };
-        let gone = self.gone.get(choice >> 4 & 3).copied().unwrap_or(nobody);
-        let before = LinkId(self.link.0.saturating_sub(1));
-        let link = if self.state == LinkState::Up { self.link } else { before };
-        let frame = Ok(Action::Send { user: Some("u0".into()), data: Data::Text("late".into()) });
-        match choice & 15 {
-            0 => Input::Message { session: gone, payload: Msg { number: 0, size: 1 } },
-            1 => Input::Left { session: gone, cause: LeaveCause::Lost },
-            2 => Input::ClientSent { session: gone, bytes: 1 },
-            3 => Input::Message { session: nobody, payload: Msg { number: 0, size: 1 } },
-            4 => Input::Left { session: nobody, cause: LeaveCause::Closed },
-            5 => Input::LinkUp { link },
-            6 => Input::LinkUp { link: LinkId(self.link.0 + 1) },
-            7 => Input::LinkDown { link: before },
-            8 => Input::LinkSent { link: before, bytes: 5 },
-            9 => Input::LinkSent { link: self.link, bytes: usize::from(self.is_queue_empty()) << 60 },
-            10 => Input::Pong { link: before, counter: self.last_pong + 1 },
-            11 => Input::Pong { link: self.link, counter: self.last_pong },
-            12 => Input::Pong { link: self.link, counter: u64::MAX },
-            13 => Input::Action { link: before, action: frame },
-            14 => match self.peers.iter().find(|peer| peer.queued == 0) {
-                Some(peer) => Input::ClientSent { session: peer.id, bytes: 9 },
-                None => Input::Deadline,
-            },
-            _ => match self.peers.iter().find(|peer| peer.closed) {
-                Some(peer) => Input::Message { session: peer.id, payload: Msg { number: 0, size: 1 } },
-                None => Input::Deadline,
-            },
-        }
     }
 }

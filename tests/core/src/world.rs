@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use trunkline_core::{
     CloseCode, Identity, Input, LeaveCause, LinkId, Millis, Queued, SessionId, Settings, Time,
-    language::{Action, BadAction},
+    language::{Action, BadAction, Data},
 };
 
 use crate::{
@@ -99,11 +99,11 @@ pub struct World {
     /// The clients that have not left, oldest first.
     pub peers: Vec<Peer>,
     /// Some that have, the last one first.
-    pub gone: VecDeque<SessionId>,
+    gone: VecDeque<SessionId>,
     /// Nobody may be read from.
     pub stop_all: bool,
     /// The link that was dialled last.
-    pub link: LinkId,
+    link: LinkId,
     /// How it is.
     pub state: LinkState,
     queue: VecDeque<(Frame, usize)>,
@@ -114,7 +114,7 @@ pub struct World {
     messages: u32,
     asks: u32,
     /// The counter of the Pong that was delivered last.
-    pub last_pong: u64,
+    last_pong: u64,
     /// Whom a backend believes in that kept its state over every break.
     kept: BTreeMap<String, Identity>,
     /// Whom one believes in that lost it at each.
@@ -356,6 +356,48 @@ impl World {
     /// Whether nothing waits to leave the gateway over the link.
     pub fn is_queue_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    // --- Hostility ---
+
+    /// How many kinds of inputs there are that must change nothing.
+    pub const HOSTILE: usize = 18;
+
+    /// An input of this kind that must change nothing; where it is of a session that is gone, of the n-th last.
+    pub fn hostile(&self, kind: usize, gone: usize) -> Given {
+        let nobody = SessionId { slot: 77, generation: 0 };
+        let gone = self.gone.get(gone).copied().unwrap_or(nobody);
+        let before = LinkId(self.link.0.saturating_sub(1));
+        let link = if self.state == LinkState::Up { self.link } else { before };
+        let payload = Msg { number: 0, size: 1 };
+        let send =
+            |user: &'static str| Action::Send { user: Some(user.into()), data: Data::Text("late".into()) };
+        match kind {
+            0 => Input::Message { session: gone, payload },
+            1 => Input::Left { session: gone, cause: LeaveCause::Lost },
+            2 => Input::ClientSent { session: gone, bytes: 1 },
+            3 => Input::Message { session: nobody, payload },
+            4 => Input::Left { session: nobody, cause: LeaveCause::Closed },
+            5 => Input::LinkUp { link },
+            6 => Input::LinkUp { link: LinkId(self.link.0 + 1) },
+            7 => Input::LinkDown { link: before },
+            8 => Input::LinkSent { link: before, bytes: 5 },
+            9 => Input::LinkSent { link: self.link, bytes: usize::from(self.queue.is_empty()) << 60 },
+            10 => Input::Pong { link: before, counter: self.last_pong + 1 },
+            11 => Input::Pong { link: self.link, counter: self.last_pong },
+            12 => Input::Pong { link: self.link, counter: u64::MAX },
+            13 => Input::Action { link: before, action: Ok(send("u0")) },
+            14 => match self.peers.iter().find(|peer| peer.queued == 0) {
+                Some(peer) => Input::ClientSent { session: peer.id, bytes: 9 },
+                None => Input::Deadline,
+            },
+            15 => match self.peers.iter().find(|peer| peer.closed) {
+                Some(peer) => Input::Message { session: peer.id, payload },
+                None => Input::Deadline,
+            },
+            16 => Input::Action { link, action: Ok(send("nobody")) },
+            _ => Input::Action { link, action: Err(BadAction::NotJson) },
+        }
     }
 
     // --- The machine ---

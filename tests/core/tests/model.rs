@@ -16,7 +16,8 @@ use trunkline_core_tests::{
 /// No world is larger.
 const STATES_MAX: usize = 40_000_000;
 
-/// Exhausts them, and tells of each how large it is.
+/// Exhausts them, and tells of each how large it is; also at once, since some take their time.
+#[allow(clippy::print_stdout)]
 fn exhaust(worlds: &[Named]) -> (String, Reached) {
     let (mut table, mut reached) = (String::new(), Reached::new());
     for (name, spec) in worlds {

@@ -3,8 +3,11 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, DefaultHasher, Hasher},
+    panic::resume_unwind,
     thread,
 };
+
+use trunkline_core::Time;
 
 use super::{Spec, State, Step, Trail};
 use crate::{
@@ -90,58 +93,13 @@ pub fn explore(spec: &Spec, most: usize) -> Result<Explored, Box<Failure>> {
     let start =
         State::new(spec, &mut Trail::default()).map_err(|violation| search.failure(0, &[], violation))?;
     search.seen.insert(fingerprint(&start, &mut Vec::new()).0, 0);
-    let (mut level, mut depth) = (vec![(0u32, start)], 0);
-    while !level.is_empty() {
-        let first = search.nodes.len() as u32;
-        let mut next: Vec<(u32, State)> = Vec::new();
-        let mut rest = level;
-        while !rest.is_empty() {
-            let batch = rest.split_off(rest.len().saturating_sub(BATCH));
-            for ((index, _), expanded) in batch.iter().zip(search.expand(&batch)) {
-                let (trail, expanded) = expanded;
-                for (case, count) in trail.reached {
-                    *search.reached.entry(case).or_default() += count;
-                }
-                let expanded =
-                    expanded.map_err(|(steps, violation)| search.failure(*index, &steps, violation))?;
-                search.merge(*index, expanded, first, &mut next)?;
-            }
-            if search.nodes.len() > most {
-                let violation = Violation {
-                    law: Law::Totality11,
-                    at: trunkline_core::Time(0),
-                    what: format!("more than {most} states"),
-                };
-                return Err(search.failure(search.nodes.len() as u32 - 1, &[], violation));
-            }
+    let (mut level, mut depth) = (vec![(0, start)], 0);
+    loop {
+        level = search.further(level, most)?;
+        if level.is_empty() {
+            break;
         }
-        depth += usize::from(!next.is_empty());
-        level = next;
-    }
-    if std::env::var_os("DBG").is_some() {
-        let mut sets: Vec<std::collections::HashSet<u128>> = vec![Default::default(); 6];
-        for index in 0..search.nodes.len() as u32 {
-            let mut state = State::new(spec, &mut Trail::default()).unwrap();
-            for step in search.way(index) {
-                let names = state.key(&mut Vec::new());
-                state.take(spec, &names, step, &mut Trail::default()).unwrap();
-            }
-            let mut names = Names::default();
-            let mut e = Vec::new();
-            state.endpoint.key(&mut names, &mut e);
-            let mut h = Vec::new();
-            state.seen().key(&mut names, &mut h);
-            let mut w = Vec::new();
-            state.world.key(&mut names, state.seen().pings, &mut w);
-            sets[0].insert(hash(&e));
-            sets[1].insert(hash(&h));
-            sets[2].insert(hash(&w));
-            let ew = [e.clone(), w.clone()].concat();
-            sets[3].insert(hash(&ew));
-            sets[4].insert(hash(&[e.clone(), h.clone()].concat()));
-            sets[5].insert(hash(&[h.clone(), w.clone()].concat()));
-        }
-        eprintln!("E H W EW EH HW {:?}", sets.iter().map(|s| s.len()).collect::<Vec<_>>());
+        depth += 1;
     }
     let settles_within = search.settles()?;
     Ok(Explored {
@@ -166,6 +124,33 @@ struct Search<'a> {
 type Outcome = (Trail, Result<Expanded, (Vec<Step>, Violation)>);
 
 impl Search<'_> {
+    /// All new states behind those of a level. Those that are done with are dropped on the way: they are large.
+    fn further(
+        &mut self,
+        mut level: Vec<(u32, State)>,
+        most: usize,
+    ) -> Result<Vec<(u32, State)>, Box<Failure>> {
+        let first = self.nodes.len() as u32;
+        let mut next = Vec::new();
+        while !level.is_empty() {
+            let batch = level.split_off(level.len().saturating_sub(BATCH));
+            for ((from, _), (trail, expanded)) in batch.iter().zip(self.expand(&batch)) {
+                for (case, count) in trail.reached {
+                    *self.reached.entry(case).or_default() += count;
+                }
+                let expanded =
+                    expanded.map_err(|(steps, violation)| self.failure(*from, &steps, violation))?;
+                self.merge(*from, expanded, first, &mut next)?;
+            }
+            if self.nodes.len() > most {
+                let what = format!("more than {most} states");
+                let violation = Violation { law: Law::Totality11, at: Time(0), what };
+                return Err(self.failure(first, &[], violation));
+            }
+        }
+        Ok(next)
+    }
+
     /// All successors of a batch, in its order, whoever worked them out.
     fn expand(&self, batch: &[(u32, State)]) -> Vec<Outcome> {
         let workers = thread::available_parallelism().map_or(1, usize::from);
@@ -177,7 +162,10 @@ impl Search<'_> {
                     scope.spawn(|| share.iter().map(|(_, state)| self.successors(state)).collect::<Vec<_>>())
                 })
                 .collect();
-            shares.into_iter().flat_map(|share| share.join().unwrap_or_default()).collect()
+            let join = |share: thread::ScopedJoinHandle<'_, _>| {
+                share.join().unwrap_or_else(|panic| resume_unwind(panic))
+            };
+            shares.into_iter().flat_map(join).collect()
         })
     }
 
@@ -281,7 +269,7 @@ impl Search<'_> {
                 at = self.nodes[at].fair as usize;
                 if self.nodes.get(at).is_none_or(|_| within[at] == u32::MAX) {
                     let what = "all goes well, and it does not settle".to_owned();
-                    let violation = Violation { law: Law::Convergence8, at: trunkline_core::Time(0), what };
+                    let violation = Violation { law: Law::Convergence8, at: Time(0), what };
                     return Err(self.failure(start as u32, &[], violation));
                 }
             }

@@ -10,15 +10,15 @@ pub mod worlds;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use trunkline_core::{
-    Endpoint, Input, LeaveCause, LinkId, SessionId, Settings, Time,
-    language::{Action, BadAction, Data},
+    Endpoint, Input, LeaveCause, Millis, Settings, Time,
+    language::{Action, Data},
 };
 
 pub use self::explore::{Explored, explore};
 use crate::{
     canon::Names,
     drive::{Line, Reached, count},
-    history::{Client, History},
+    history::History,
     laws::{Law, Laws, Violation},
     said::{Given, Msg, Said, tell},
     world::{LinkState, Memory, USERS, World},
@@ -151,58 +151,72 @@ impl State {
     /// All that can happen next, in an order that is the same for states of the same key: what happens where all goes
     /// well comes first.
     fn steps(&self, spec: &Spec, names: &Names) -> Vec<Step> {
-        let world = &self.world;
-        let mut steps = Vec::with_capacity(16);
-        let mut can = |step: Step, can: bool| {
-            if can {
-                steps.push(step);
-            }
-        };
-        let peers = || (0..).zip(&world.peers);
-        can(Step::LinkUp, world.state == LinkState::Dialled);
-        can(Step::LinkSent, !world.is_queue_empty());
-        can(Step::Library, !world.is_wire_empty());
-        can(Step::Handle, world.unhandled() > 0);
-        can(Step::Deliver, world.unheard() != (0, 0));
-        peers().for_each(|(who, peer)| can(Step::Leave(who), peer.closed));
-        peers().for_each(|(who, peer)| can(Step::Read(who), peer.queued > 0));
-        can(Step::Deadline(0), self.due().is_some());
-
-        can(Step::Deadline(1), spec.late && self.due().is_some());
-        can(Step::Tick, spec.ticks && self.due().is_none_or(|due| due.0 > world.now.0 + 1));
-        can(Step::Drain, spec.drains && self.seen().drain.is_none());
-        can(Step::LinkDown, world.state != LinkState::Gone && world.unhandled() <= spec.events);
-        let live = || self.seen().sessions.iter().filter(|session| session.is_live());
-        let expiries = || live().filter_map(|session| session.expires);
-        can(Step::Clock(1), spec.clock && expiries().any(|at| at > world.now));
-        can(
-            Step::Clock(-1),
-            spec.clock && expiries().count() > 0 && expiries().all(|at| at.0 <= world.now.0 + 1),
-        );
-        if world.in_flight() >= spec.events {
-            return steps;
-        }
-        let mut can = |step: Step, can: bool| {
-            if can {
-                steps.push(step);
-            }
-        };
-        for (who, user) in (0..).zip(known_users(spec, names)) {
-            let tokens = 0..spec.tokens.len() as u8;
-            tokens.for_each(|token| can(Step::Ask(who, token), self.seen().sessions.len() < spec.sessions));
-            let acts = world.state == LinkState::Up && world.unheard().1 < spec.actions && world.knows(user);
-            can(Step::Close(who), acts && spec.closes);
-            can(Step::Send(who), acts && spec.sends);
-        }
-        for (who, peer) in peers() {
-            can(Step::Leave(who), !peer.closed);
-            let on_way = |session: &crate::history::Session| {
-                session.line.len() + session.kept.len() + session.sent.len() < spec.messages
-            };
-            let speaks = !peer.closed && !peer.stopped && !world.stop_all;
-            can(Step::Message(who), speaks && self.seen().session(peer.id).is_some_and(on_way));
+        let mut steps = self.waiting(spec);
+        self.disturbing(spec, &mut steps);
+        // Where much is on its way, nobody does what he need not do.
+        if self.world.in_flight() < spec.events {
+            self.chosen(spec, names, &mut steps);
         }
         steps
+    }
+
+    /// What waits to happen.
+    fn waiting(&self, spec: &Spec) -> Vec<Step> {
+        let world = &self.world;
+        let mut steps = Vec::with_capacity(16);
+        steps.extend((world.state == LinkState::Dialled).then_some(Step::LinkUp));
+        steps.extend((!world.is_queue_empty()).then_some(Step::LinkSent));
+        steps.extend((!world.is_wire_empty()).then_some(Step::Library));
+        steps.extend((world.unhandled() > 0).then_some(Step::Handle));
+        steps.extend((world.unheard() != (0, 0)).then_some(Step::Deliver));
+        let peers = || (0..).zip(&world.peers);
+        steps.extend(peers().filter(|(_, peer)| peer.closed).map(|(who, _)| Step::Leave(who)));
+        steps.extend(peers().filter(|(_, peer)| peer.queued > 0).map(|(who, _)| Step::Read(who)));
+        steps.extend(self.due().filter(|_| self.keeps_up(spec)).map(|_| Step::Deadline(0)));
+        steps
+    }
+
+    /// Whether the backend's application does not lag so far behind that links come and go meanwhile without end.
+    fn keeps_up(&self, spec: &Spec) -> bool {
+        self.world.unhandled() <= spec.events
+    }
+
+    /// What befalls clients, gateway and backend.
+    fn disturbing(&self, spec: &Spec, steps: &mut Vec<Step>) {
+        let world = &self.world;
+        let soon = world.now + Millis(1);
+        let keeps_up = self.keeps_up(spec);
+        steps.extend((spec.late && keeps_up && self.due().is_some()).then_some(Step::Deadline(1)));
+        steps.extend((spec.ticks && self.due().is_none_or(|due| due > soon)).then_some(Step::Tick));
+        steps.extend((spec.drains && self.seen().drain.is_none()).then_some(Step::Drain));
+        steps.extend((world.state != LinkState::Gone && keeps_up).then_some(Step::LinkDown));
+        let live = || self.seen().sessions.iter().filter(|session| session.is_live());
+        let expiries = || live().filter_map(|session| session.expires);
+        let forward = spec.clock && expiries().any(|at| at > world.now);
+        steps.extend(forward.then_some(Step::Clock(1)));
+        let back = spec.clock && expiries().count() > 0 && expiries().all(|at| at <= soon);
+        steps.extend(back.then_some(Step::Clock(-1)));
+    }
+
+    /// What clients and backend choose to do.
+    fn chosen(&self, spec: &Spec, names: &Names, steps: &mut Vec<Step>) {
+        let world = &self.world;
+        let comes = self.seen().sessions.len() < spec.sessions;
+        let tokens = if comes { spec.tokens.len() as u8 } else { 0 };
+        for (who, user) in (0..).zip(known_users(spec, names)) {
+            steps.extend((0..tokens).map(|token| Step::Ask(who, token)));
+            if world.state == LinkState::Up && world.unheard().1 < spec.actions && world.knows(user) {
+                steps.extend(spec.closes.then_some(Step::Close(who)));
+                steps.extend(spec.sends.then_some(Step::Send(who)));
+            }
+        }
+        for (who, peer) in (0..).zip(&world.peers).filter(|(_, peer)| !peer.closed) {
+            steps.push(Step::Leave(who));
+            let speaks = self.seen().session(peer.id).is_some_and(|session| {
+                session.line.len() + session.kept.len() + session.sent.len() < spec.messages
+            });
+            steps.extend((speaks && !peer.stopped && !world.stop_all).then_some(Step::Message(who)));
+        }
     }
 
     /// Takes a step. `names` are those of the key.
@@ -228,11 +242,11 @@ impl State {
             Step::Read(who) => Some(world.client_sent(usize::from(who), usize::MAX)),
             Step::Deadline(late) => {
                 let due = self.endpoint.next_deadline().unwrap_or(world.now);
-                world.now = Time(due.0 + u64::from(late));
+                world.now = due + Millis(u64::from(late));
                 Some(Input::Deadline)
             }
             Step::Ask(who, token) => {
-                let expires = spec.tokens[usize::from(token)].map(|lives| Time(world.now.0 + lives));
+                let expires = spec.tokens[usize::from(token)].map(|lives| world.now + Millis(lives));
                 Some(world.ask(user(who), expires))
             }
             Step::Message(who) => {
@@ -252,7 +266,7 @@ impl State {
             Step::LinkDown => world.link_down(),
             Step::Clock(forward) => Some(Input::WallClockStepped { forward: i64::from(forward) }),
             Step::Tick => {
-                world.now = Time(world.now.0 + 1);
+                world.now = world.now + Millis(1);
                 Some(Input::Deadline)
             }
             Step::Drain => Some(Input::Drain),
@@ -285,7 +299,8 @@ impl State {
     fn probe(&self, key: &[u64], to: &mut Trail) -> Result<(), Violation> {
         let mut probed = self.clone();
         let mut after = Vec::with_capacity(key.len());
-        for input in self.harmless() {
+        for kind in 0..World::HOSTILE {
+            let input = self.world.hostile(kind, 0);
             probed.tell(input.clone(), to)?;
             after.clear();
             probed.endpoint.key(&mut Names::default(), &mut after);
@@ -295,42 +310,6 @@ impl State {
             }
         }
         Ok(())
-    }
-
-    /// Inputs that must change nothing.
-    fn harmless(&self) -> Vec<Given> {
-        let (world, link) = (&self.world, self.world.link);
-        let nobody = SessionId { slot: 77, generation: 0 };
-        let earlier = |id: SessionId| SessionId { generation: id.generation.wrapping_sub(1), ..id };
-        let mut inputs = Vec::with_capacity(16);
-        for session in world.peers.first().map(|peer| earlier(peer.id)).into_iter().chain([nobody]) {
-            inputs.push(Input::Message { session, payload: Msg { number: 0, size: 1 } });
-            inputs.push(Input::Left { session, cause: LeaveCause::Lost });
-            inputs.push(Input::ClientSent { session, bytes: 1 });
-        }
-        let closed = |peer: &&crate::world::Peer| {
-            peer.closed || self.seen().session(peer.id).is_some_and(|known| known.client == Client::Closed)
-        };
-        if let Some(peer) = world.peers.iter().find(closed) {
-            inputs.push(Input::Message { session: peer.id, payload: Msg { number: 0, size: 1 } });
-        }
-        let before = LinkId(link.0.wrapping_sub(1));
-        inputs.push(Input::LinkUp { link: before });
-        inputs.push(Input::LinkUp { link: LinkId(link.0 + 1) });
-        inputs.push(Input::LinkDown { link: before });
-        inputs.push(Input::LinkSent { link: before, bytes: 5 });
-        inputs.push(Input::Pong { link: before, counter: self.seen().pings });
-        inputs.push(Input::Pong { link, counter: u64::MAX });
-        inputs.push(Input::Deadline);
-        let send =
-            |user: &'static str| Action::Send { user: Some(user.into()), data: Data::Text("late".into()) };
-        inputs.push(Input::Action { link: before, action: Ok(send(USERS[0])) });
-        if world.state == LinkState::Up {
-            inputs.push(Input::LinkUp { link });
-            inputs.push(Input::Action { link, action: Ok(send("nobody")) });
-            inputs.push(Input::Action { link, action: Err(BadAction::NotJson) });
-        }
-        inputs
     }
 }
 

@@ -120,21 +120,20 @@ impl Feature {
 /// A world by its name.
 pub type Named = (String, Spec);
 
-/// Each feature alone, with messages.
+/// The bare one, also with a third session, and each feature with messages.
 pub fn singles() -> Vec<Named> {
-    let with = |feature| named(2, &[Feature::Messages, feature]);
-    let bare = [named(2, &[]), named(2, &[Feature::Messages])];
-    bare.into_iter()
-        .chain(Feature::ALL.into_iter().filter(|feature| *feature != Feature::Messages).map(with))
-        .collect()
+    let bare = [named(2, &[]), named(3, &[]), named(2, &[Feature::Messages])];
+    let others = Feature::ALL.into_iter().filter(|feature| *feature != Feature::Messages);
+    bare.into_iter().chain(others.map(|feature| named(2, &[Feature::Messages, feature]))).collect()
 }
 
-/// Each pair of features.
+/// Each pair of features; and what needs a third session.
 pub fn pairs() -> Vec<Named> {
     let all = Feature::ALL.iter();
-    all.clone()
-        .flat_map(|one| all.clone().filter(move |other| one < other).map(|other| named(2, &[*one, *other])))
-        .collect()
+    let pairs = all
+        .clone()
+        .flat_map(|one| all.clone().filter(move |other| one < other).map(move |other| [*one, *other]));
+    pairs.map(|pair| named(2, &pair)).chain([named(3, &[Feature::Messages])]).collect()
 }
 
 /// Those that take minutes each.
