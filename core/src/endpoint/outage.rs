@@ -79,7 +79,7 @@ impl<P: Payload> Endpoint<P> {
     pub(super) fn link_down<S: Sink<P> + ?Sized>(&mut self, link: LinkId, out: &mut S) {
         match &self.line {
             Line::Dialling { link: dialled } if *dialled == link => self.redial_later(link),
-            Line::Connected(line) if line.id == link => self.break_link(out),
+            Line::Connected(line) if line.id == link => self.break_link(self.now, out),
             _ => tell(out, Fact::Stale),
         }
     }
@@ -90,8 +90,9 @@ impl<P: Payload> Endpoint<P> {
         self.line = Line::Waiting { dial_at: self.now + wait };
     }
 
-    /// What was not confirmed is owed again, is to be sent again, or is counted as lost.
-    fn break_link<S: Sink<P> + ?Sized>(&mut self, out: &mut S) {
+    /// The link has been broken since `at`. What was not confirmed is owed again, is to be sent again, or is counted
+    /// as lost.
+    fn break_link<S: Sink<P> + ?Sized>(&mut self, at: Time, out: &mut S) {
         let Line::Connected(line) = core::mem::replace(&mut self.line, Line::Over) else { return };
         self.redial_later(line.id);
         let remains = line.remains();
@@ -104,8 +105,8 @@ impl<P: Payload> Endpoint<P> {
         self.count_unconfirmed(remains.messages, out);
         self.send_again(remains.kept, out);
         self.disband_backlog(out);
-        let outage = self.outage.get_or_insert(Outage::since(self.now));
-        outage.down_since = self.now;
+        let outage = self.outage.get_or_insert(Outage::since(at));
+        outage.down_since = at;
         tell(out, Fact::Link { phase: LinkPhase::Down });
     }
 
@@ -164,7 +165,7 @@ impl<P: Payload> Endpoint<P> {
                 let link = line.id;
                 tell(out, Fact::PongTimeout);
                 out.emit(Output::Abort { link });
-                self.break_link(out);
+                self.break_link(at, out);
             }
             Line::Connected(line) if line.ping_due(&self.settings.link).is_some_and(|due| due <= at) => {
                 self.pings += 1;

@@ -5,6 +5,7 @@ pub mod drive;
 pub mod history;
 pub mod laws;
 pub mod reference;
+pub mod replay;
 pub mod said;
 pub mod scenario;
 pub mod story;
