@@ -215,10 +215,8 @@ impl<P> Connected<P> {
             return None;
         }
         Some(if self.unpinged == Tally::default() {
-            match self.target {
-                Some(target) if target > self.confirmed => self.quiet_since,
-                _ => self.quiet_since + settings.ping_interval,
-            }
+            // A phase whose target is confirmed is over, and has none.
+            if self.target.is_some() { self.quiet_since } else { self.quiet_since + settings.ping_interval }
         } else if self.unpinged.bytes >= settings.high_bytes / 4 {
             self.unpinged_since
         } else {

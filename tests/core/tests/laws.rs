@@ -9,7 +9,7 @@ use proptest::{
 };
 use trunkline_core_tests::{
     drive::{CASES, Failure, Reached, run, run_carelessly, run_without_harmless},
-    replay::{LATE_CASES, run_interleaved, run_late},
+    replay::{LATE_CASES, run_asking, run_interleaved, run_late},
 };
 
 /// So many are a second's work or two, and reach everything.
@@ -74,6 +74,11 @@ fn a_deadline_that_fires_late_says_what_it_says_in_time() {
 #[test]
 fn two_endpoints_interleaved_behave_as_each_alone() {
     campaign(run_interleaved);
+}
+
+#[test]
+fn what_is_foretold_is_what_who_asks_then_gets() {
+    campaign(run_asking);
 }
 
 /// Not a test: finds all kinds of broken laws in so many cases, each with a short trace.
