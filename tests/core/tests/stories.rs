@@ -642,6 +642,28 @@ fn what_is_sent_again_waits_for_the_link_and_goes_before_anything_newer_of_anybo
 }
 
 #[test]
+fn newer_messages_wait_also_for_those_that_are_sent_again_after_a_gap() {
+    told!(
+        Story::with(|set| {
+            set.redeliver = Redeliver::Unconfirmed;
+            (set.link.high_bytes, set.link.low_bytes) = (300, 150);
+        })
+        .comes("ann")
+        .after(50)
+        .comes("ann#2")
+        .stalls_link()
+        .after(100)
+        .says("ann#2", &format!("again: {}", "m".repeat(230)))
+        .link_breaks()
+        .link_flows()
+        .after(270)
+        .comes("bob")
+        .says("bob", "newer")
+        .after(200)
+    );
+}
+
+#[test]
 fn messages_of_those_who_left_are_not_sent_again() {
     told!(
         Story::with(|set| set.redeliver = Redeliver::Unconfirmed)
