@@ -209,7 +209,7 @@ pub fn may_be_http(beginning: &[u8]) -> bool {
     let line = line[..end].strip_suffix(b"\r").unwrap_or(&line[..end]);
     let mut parts = line.split(|&byte| byte == b' ');
     let (method, target, version) = (parts.next(), parts.next(), parts.next());
-    method.is_some_and(|method| !method.is_empty() && method.iter().all(u8::is_ascii_graphic))
+    method.is_some_and(|method| method.iter().all(u8::is_ascii_graphic))
         && target.is_some_and(|target| !target.is_empty())
         && matches!(version, Some(b"HTTP/1.1" | b"HTTP/1.0"))
         && parts.next().is_none()

@@ -33,10 +33,8 @@ impl<P: Payload> Endpoint<P> {
         let known = self.users.find(user);
         let live = known.is_some_and(|user| self.users.get(user).live.is_some());
         let max = self.settings.sessions_max as usize;
-        if self.drain.is_some() {
-            Some(Refusal::Draining)
-        } else if !matches!(self.line, Line::Connected(_)) && !self.holds_clients() {
-            Some(Refusal::BackendAway)
+        if let Some(closed) = self.closed() {
+            Some(closed)
         } else if live && self.settings.duplicates == Duplicates::Reject {
             Some(Refusal::Duplicate)
         } else if self.sessions.taken() >= max || self.users.len() >= max.saturating_add(REMEMBERED_MAX) {
@@ -48,7 +46,18 @@ impl<P: Payload> Endpoint<P> {
 
     /// Whether clients are let in at all: the gateway does not drain, and the backend is there or not away for long.
     pub fn accepts(&self) -> bool {
-        self.drain.is_none() && (matches!(self.line, Line::Connected(_)) || self.holds_clients())
+        self.closed().is_none()
+    }
+
+    /// Why nobody would be admitted now, whoever asks.
+    fn closed(&self) -> Option<Refusal> {
+        if self.drain.is_some() {
+            Some(Refusal::Draining)
+        } else if !matches!(self.line, Line::Connected(_)) && !self.holds_clients() {
+            Some(Refusal::BackendAway)
+        } else {
+            None
+        }
     }
 
     fn admit<S: Sink<P> + ?Sized>(&mut self, identity: Identity, expires: Option<Time>, out: &mut S) {

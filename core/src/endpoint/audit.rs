@@ -116,3 +116,6 @@ impl<P: Payload> Endpoint<P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,6 +91,8 @@ pub(super) struct Kept<P> {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Tally {
+    /// All of them: also those of no bytes, which are on their way at once.
+    events: u64,
     bytes: usize,
     messages: u64,
 }
@@ -140,7 +142,7 @@ impl<P> Connected<P> {
         !self.full && self.phase != LinkPhase::Settling
     }
 
-    /// Queues an event. Returns its size, and the Ping that will confirm it.
+    /// Queues an event. Returns its size.
     pub(super) fn emit<S: Sink<P> + ?Sized>(
         &mut self,
         now: Time,
@@ -153,6 +155,7 @@ impl<P> Connected<P> {
         if self.unpinged == Tally::default() {
             self.unpinged_since = now;
         }
+        self.unpinged.events += 1;
         self.unpinged.bytes = self.unpinged.bytes.saturating_add(bytes);
         self.unpinged.messages += messages;
         self.queue(bytes);
@@ -215,10 +218,8 @@ impl<P> Connected<P> {
             return None;
         }
         Some(if self.unpinged == Tally::default() {
-            match self.target {
-                Some(target) if target > self.confirmed => self.quiet_since,
-                _ => self.quiet_since + settings.ping_interval,
-            }
+            // A phase whose target is confirmed is over, and has none.
+            if self.target.is_some() { self.quiet_since } else { self.quiet_since + settings.ping_interval }
         } else if self.unpinged.bytes >= settings.high_bytes / 4 {
             self.unpinged_since
         } else {

@@ -41,6 +41,9 @@ use self::{
 };
 use crate::{Fact, Input, Output, Payload, SessionId, Settings, Sink, Time};
 
+/// Times at which something is due, of which one step does what is due then. What is due later is due at once again.
+const TURNS_MAX: usize = 1_000_000;
+
 /// One endpoint: a deterministic state machine that performs no I/O.
 ///
 /// **Call [`handle`](Self::handle) with [`Input::Deadline`] when [`next_deadline`](Self::next_deadline) has
@@ -165,9 +168,11 @@ impl<P: Payload> Endpoint<P> {
         earlier(earlier(link, sessions), earlier(self.outage_due(), self.drain_due()))
     }
 
-    /// Does what has become due, the earliest first. Each turn uses up what it was due for, so it comes to an end.
+    /// Does what has become due, the earliest first. Each turn uses up what it was due for, so it comes to an end; were
+    /// it not so, the step would end nevertheless.
     fn run_due<S: Sink<P> + ?Sized>(&mut self, out: &mut S) {
-        while let Some(at) = self.next_deadline().filter(|&at| at <= self.now) {
+        for _ in 0..TURNS_MAX {
+            let Some(at) = self.next_deadline().filter(|&at| at <= self.now) else { return };
             self.run_link(at, out);
             self.pass_gaps(at, out);
             self.forget_users(at);
@@ -176,6 +181,7 @@ impl<P: Payload> Endpoint<P> {
             self.run_drain(at, out);
             self.pump(out);
         }
+        debug_assert!(false, "what was due is not used up");
     }
 
     /// Sends on whatever can go now. Every wait in the machine is for time, or for an input after which this runs.

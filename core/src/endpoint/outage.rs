@@ -22,15 +22,8 @@ pub(super) struct Outage {
     since: Time,
     /// Since when there has been no link.
     down_since: Time,
-    spread: Spread,
-}
-
-/// Held clients are closed, spread over a time, when they have been held for too long.
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Spread {
-    Waiting,
-    Running(Pace),
-    Over,
+    /// How clients are closed who have been held for too long; `None` while they are held.
+    spread: Option<Pace>,
 }
 
 const BACKEND_AWAY: Farewell<'static> =
@@ -38,22 +31,22 @@ const BACKEND_AWAY: Farewell<'static> =
 
 impl Outage {
     pub(super) const fn since(since: Time) -> Self {
-        Outage { since, down_since: since, spread: Spread::Waiting }
+        Outage { since, down_since: since, spread: None }
     }
 
     /// Appends what still matters of it. While it waits without a link, its grace ends later than the time since which
     /// there has been none.
     pub(super) fn key<P: Payload>(&self, grace: Millis, to: &mut Writer<'_, P>) {
         match &self.spread {
-            Spread::Waiting => {
+            None => {
                 to.number(1);
                 to.age(Some(self.since), grace);
             }
-            Spread::Running(pace) => {
+            Some(pace) if pace.next_due().is_some() => {
                 to.number(2);
                 pace.key(to);
             }
-            Spread::Over => to.number(3),
+            Some(_) => to.number(3),
         }
     }
 }
@@ -67,7 +60,7 @@ impl<P: Payload> Endpoint<P> {
         line.settling = self.owed.len();
         self.line = Line::Connected(line.into());
         if let Some(outage) = &mut self.outage {
-            outage.spread = Spread::Waiting;
+            outage.spread = None;
         }
         if self.owed.is_empty() {
             self.start_announcing(out);
@@ -79,7 +72,7 @@ impl<P: Payload> Endpoint<P> {
     pub(super) fn link_down<S: Sink<P> + ?Sized>(&mut self, link: LinkId, out: &mut S) {
         match &self.line {
             Line::Dialling { link: dialled } if *dialled == link => self.redial_later(link),
-            Line::Connected(line) if line.id == link => self.break_link(out),
+            Line::Connected(line) if line.id == link => self.break_link(self.now, out),
             _ => tell(out, Fact::Stale),
         }
     }
@@ -90,8 +83,9 @@ impl<P: Payload> Endpoint<P> {
         self.line = Line::Waiting { dial_at: self.now + wait };
     }
 
-    /// What was not confirmed is owed again, is to be sent again, or is counted as lost.
-    fn break_link<S: Sink<P> + ?Sized>(&mut self, out: &mut S) {
+    /// The link has been broken since `at`. What was not confirmed is owed again, is to be sent again, or is counted
+    /// as lost.
+    fn break_link<S: Sink<P> + ?Sized>(&mut self, at: Time, out: &mut S) {
         let Line::Connected(line) = core::mem::replace(&mut self.line, Line::Over) else { return };
         self.redial_later(line.id);
         let remains = line.remains();
@@ -104,8 +98,8 @@ impl<P: Payload> Endpoint<P> {
         self.count_unconfirmed(remains.messages, out);
         self.send_again(remains.kept, out);
         self.disband_backlog(out);
-        let outage = self.outage.get_or_insert(Outage::since(self.now));
-        outage.down_since = self.now;
+        let outage = self.outage.get_or_insert(Outage::since(at));
+        outage.down_since = at;
         tell(out, Fact::Link { phase: LinkPhase::Down });
     }
 
@@ -164,7 +158,7 @@ impl<P: Payload> Endpoint<P> {
                 let link = line.id;
                 tell(out, Fact::PongTimeout);
                 out.emit(Output::Abort { link });
-                self.break_link(out);
+                self.break_link(at, out);
             }
             Line::Connected(line) if line.ping_due(&self.settings.link).is_some_and(|due| due <= at) => {
                 self.pings += 1;
@@ -195,37 +189,28 @@ impl<P: Payload> Endpoint<P> {
             return None;
         }
         match &self.outage.as_ref()?.spread {
-            Spread::Waiting => self.spread_at(),
-            Spread::Running(pace) => pace.next_due(),
-            Spread::Over => None,
+            None => self.spread_at(),
+            Some(pace) => pace.next_due(),
         }
     }
 
     pub(super) fn run_outage<S: Sink<P> + ?Sized>(&mut self, at: Time, out: &mut S) {
-        if self.outage_due().is_none_or(|due| due > at) {
-            return;
-        }
         let (sessions, span) = (self.live.len(), self.settings.outage.spread);
-        let Some(outage) = &mut self.outage else { return };
+        let due = self.outage_due().is_some_and(|due| due <= at);
+        let Some(outage) = self.outage.as_mut().filter(|_| due) else { return };
         match &mut outage.spread {
-            Spread::Waiting => {
-                outage.spread = Spread::Running(Pace::new(at, span, sessions));
+            None => {
+                outage.spread = Some(Pace::new(at, span, sessions));
                 if sessions > 0 {
                     tell(out, Fact::OutageSpread { sessions });
                 }
             }
-            Spread::Running(pace) => {
+            Some(pace) => {
                 pace.take(at);
                 if let Some(oldest) = self.live.head() {
                     self.end(oldest, EndCause::Outage, BACKEND_AWAY, out);
                 }
             }
-            Spread::Over => {}
-        }
-        if let Some(Outage { spread, .. }) = &mut self.outage
-            && matches!(spread, Spread::Running(pace) if pace.next_due().is_none())
-        {
-            *spread = Spread::Over;
         }
     }
 }

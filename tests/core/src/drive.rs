@@ -69,25 +69,31 @@ pub fn run(bytes: &[u8]) -> Result<Reached, Box<Failure>> {
     }
 }
 
+/// Plays the scenario and writes down what was said, whatever the laws make of it.
+pub fn record(bytes: &[u8]) -> (Settings, Vec<Line>) {
+    let mut bytes = Bytes(bytes);
+    let settings = bytes.settings();
+    let mut drive = Drive::new(&settings);
+    // What it breaks is told by `run`.
+    if drive.play(&mut bytes).is_err() {
+        drive.log.pop();
+    }
+    (settings, drive.log)
+}
+
 /// Runs the scenario twice, once with `Deadline` in place of every input that must change nothing: 7, stale ids.
 ///
 /// All other steps must say the same.
 pub fn run_without_harmless(bytes: &[u8]) -> Result<(), Box<Failure>> {
-    let mut bytes = Bytes(bytes);
-    let settings = bytes.settings();
-    let mut drive = Drive::new(&settings);
-    // What it breaks by itself is told by `run`.
-    if drive.play(&mut bytes).is_err() {
-        drive.log.pop();
-    }
+    let (settings, log) = record(bytes);
     let mut twin = Endpoint::new(settings.clone(), Time(0));
-    for (index, (now, input, said)) in drive.log.iter().enumerate() {
+    for (index, (now, input, said)) in log.iter().enumerate() {
         let harmless = matches!(said.as_slice(), [Said::Stale | Said::Ignored { .. }]);
         let again = tell(&mut twin, *now, if harmless { Input::Deadline } else { input.clone() });
         if again != *said && !harmless || harmless && !again.is_empty() {
             let what = format!("{again:?}, where nothing harmless had come before");
             let violation = Violation { law: Law::BadActions7, at: *now, what };
-            return Err(Box::new(Failure { settings, log: drive.log[..=index].to_vec(), violation }));
+            return Err(Box::new(Failure { settings, log: log[..=index].to_vec(), violation }));
         }
     }
     Ok(())

@@ -7,6 +7,7 @@ pub mod history;
 pub mod laws;
 pub mod model;
 pub mod reference;
+pub mod replay;
 pub mod said;
 pub mod scenario;
 pub mod story;

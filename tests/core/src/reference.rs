@@ -261,13 +261,13 @@ fn answers(seen: &History, user: &str) -> Vec<Option<Refusal>> {
     }
     let mut answers = Vec::new();
     if seen.link.state != LinkState::Up {
-        let held_until = seen.outage.map(|since| since.to + seen.settings.outage.grace);
+        let grace = seen.settings.outage.grace;
         if seen.settings.outage.policy == OutagePolicy::Close
-            || held_until.is_some_and(|until| until < seen.now)
+            || seen.outage.is_some_and(|since| since.to + grace < seen.now)
         {
             return vec![Some(Refusal::BackendAway)];
         }
-        if held_until == Some(seen.now) {
+        if seen.outage.is_some_and(|since| since.from + grace <= seen.now) {
             answers.push(Some(Refusal::BackendAway));
         }
     }

@@ -129,6 +129,14 @@ impl Story {
         self.hears(name, &said, Payload(text))
     }
 
+    /// A client's message had been read already when the endpoint said to read no more from it.
+    pub fn was_read(&mut self, name: &str, text: &str) -> &mut Self {
+        let text = Data::Text(text.to_owned().into());
+        let said = format!("{name} had been read before: {}", words::data(&text));
+        let session = self.world.session(name);
+        self.happens(&said, Input::Message { session, payload: Payload(text) })
+    }
+
     /// A client sends a binary message.
     pub fn says_binary(&mut self, name: &str, bytes: &[u8]) -> &mut Self {
         let said = format!("{name} says: {}", words::data(&Data::Binary(bytes.into())));

@@ -197,16 +197,18 @@ proptest! {
 
 #[test]
 fn what_can_be_http_is_told_by_its_first_line() {
-    let http: [&[u8]; 7] = [
+    let http: [&[u8]; 9] = [
         b"GET / HTTP/1.1\r\n",
         b"GET /lobby/7 HTTP/1.0\nHost",
         b"\r\nGET / HTTP/1.1\r\n",
         b"get /\xff HTTP/1.1\r\n",
         b"GET /lobby/7 HT",
         b"G",
+        b"GET / HTTP/1.1\r",
+        b"",
         b"\r\n",
     ];
-    let other: [&[u8]; 7] = [
+    let other: [&[u8]; 9] = [
         b"\x16\x03\x01\x02\x00\x01",
         b"PRI * HTTP/2.0\r\n\r\n",
         b"hello\r\n",
@@ -214,6 +216,8 @@ fn what_can_be_http_is_told_by_its_first_line() {
         b"GET / HTTP/1.1 \r\n",
         b"\x81\x85abcd",
         b"\0",
+        b"GET /\x01",
+        b"\x01 / HTTP/1.1\n",
     ];
     http.iter().for_each(|bytes| assert!(may_be_http(bytes), "{bytes:?}"));
     other.iter().for_each(|bytes| assert!(!may_be_http(bytes), "{bytes:?}"));

@@ -45,6 +45,8 @@ proptest! {
         let params: Vec<_> = params.iter().map(|(name, value)| format!("{}:{}", json(name), json(value))).collect();
         let fields = format!(r#""user":{{"username":{}}},"params":{{{}}}"#, json(&user), params.join(","));
 
+        prop_assert_eq!(format!("{who:?}"), format!("{{{fields}}}"));
+
         let open = event(|out| encode_open(&who, out));
         let message = event(|out| encode_message(&who, &Data::Text((&*data).into()), out));
         let close = event(|out| encode_close(&who, out));

@@ -9,17 +9,22 @@ use proptest::{
 };
 use trunkline_core_tests::{
     drive::{CASES, Failure, Reached, run, run_carelessly, run_without_harmless},
+    replay::{LATE_CASES, run_asking, run_interleaved, run_late},
     twins::run_twins,
 };
 
 /// So many are a second's work or two, and reach everything.
 const CASES_MANY: u32 = 20_000;
 
-/// Scenarios until one fails; a failing one is made as small as can be.
+/// Scenarios until one fails; a failing one is made as small as can be. proptest's variables have the last word.
 fn campaign(mut each: impl FnMut(&[u8]) -> Result<(), Box<Failure>>) {
-    let cases =
-        if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { CASES_MANY };
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
+    let mut config = Config { failure_persistence: None, ..Config::default() };
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = CASES_MANY;
+    }
+    if std::env::var_os("PROPTEST_MAX_SHRINK_ITERS").is_none() {
+        config.max_shrink_iters = 20_000;
+    }
     let each = RefCell::new(&mut each);
     let outcome = TestRunner::new(config).run(&vec(any::<u8>(), 0..400), |bytes| {
         (each.borrow_mut())(&bytes).map_err(|failure| TestCaseError::fail(format!("{failure:?}")))
@@ -58,6 +63,28 @@ fn machines_of_the_same_key_stay_alike() {
 #[test]
 fn no_order_of_inputs_and_times_panics() {
     campaign(run_carelessly);
+}
+
+#[test]
+fn a_deadline_that_fires_late_says_what_it_says_in_time() {
+    let mut reached = Reached::new();
+    campaign(|bytes| {
+        for (case, count) in run_late(bytes)? {
+            *reached.entry(case).or_default() += count;
+        }
+        Ok(())
+    });
+    assert!(LATE_CASES.iter().all(|case| reached.contains_key(case)), "reached: {reached:#?}");
+}
+
+#[test]
+fn two_endpoints_interleaved_behave_as_each_alone() {
+    campaign(run_interleaved);
+}
+
+#[test]
+fn what_is_foretold_is_what_who_asks_then_gets() {
+    campaign(run_asking);
 }
 
 /// Not a test: finds all kinds of broken laws in so many cases, each with a short trace.

@@ -152,6 +152,15 @@ fn all_pairs_that_overlap_are_named() {
     );
 }
 
+#[test]
+fn a_pair_that_overlaps_is_named() {
+    let overlap = Routes::new(["/a/{x}", "/{y}/b"].map(template)).expect_err("they overlap");
+    assert_eq!(
+        overlap.to_string(),
+        r#""/a/{x}" and "/{y}/b" match the same path: make them differ in a literal segment"#
+    );
+}
+
 // ---- Against brute force ---------------------------------------------------------------------------------------
 
 /// Templates of up to four segments over very few literals, so that they meet often.

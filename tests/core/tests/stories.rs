@@ -538,6 +538,29 @@ fn an_unconfirmed_close_is_said_again() {
 }
 
 #[test]
+fn owed_closes_beyond_what_the_link_takes_go_out_before_all_else() {
+    told!(
+        Story::with(|set| (set.link.high_bytes, set.link.low_bytes) = (100, 50))
+            .comes("ann")
+            .comes("bob")
+            .comes("cid")
+            .after(200)
+            .backend_vanishes()
+            .link_breaks()
+            .comes("dan")
+            .leaves("ann")
+            .leaves("bob")
+            .leaves("cid")
+            .after(500)
+            .stalls_link()
+            .link_up()
+            .after(50)
+            .link_flows()
+            .after(200)
+    );
+}
+
+#[test]
 fn a_link_that_breaks_while_it_settles_settles_again() {
     told!(
         Story::new()
@@ -594,6 +617,49 @@ fn messages_that_were_not_confirmed_are_sent_again_before_newer_ones() {
             .after(2_000)
             .link_breaks()
             .after(2_000)
+    );
+}
+
+#[test]
+fn what_is_sent_again_waits_for_the_link_and_goes_before_anything_newer_of_anybody() {
+    told!(
+        Story::with(|set| {
+            set.redeliver = Redeliver::Unconfirmed;
+            (set.link.high_bytes, set.link.low_bytes) = (170, 100);
+        })
+        .comes("ann")
+        .comes("bob")
+        .after(50)
+        .stalls_link()
+        .says("ann", "one of ann")
+        .says("bob", "one of bob")
+        .link_breaks()
+        .says("ann", "two of ann")
+        .after(500)
+        .link_flows()
+        .after(50)
+    );
+}
+
+#[test]
+fn newer_messages_wait_also_for_those_that_are_sent_again_after_a_gap() {
+    told!(
+        Story::with(|set| {
+            set.redeliver = Redeliver::Unconfirmed;
+            (set.link.high_bytes, set.link.low_bytes) = (300, 150);
+        })
+        .comes("ann")
+        .after(50)
+        .comes("ann#2")
+        .stalls_link()
+        .after(100)
+        .says("ann#2", &format!("again: {}", "m".repeat(230)))
+        .link_breaks()
+        .link_flows()
+        .after(270)
+        .comes("bob")
+        .says("bob", "newer")
+        .after(200)
     );
 }
 
@@ -731,6 +797,43 @@ fn when_the_link_is_full_senders_are_stopped_and_go_on_in_that_order() {
 }
 
 #[test]
+fn what_had_been_read_before_a_stop_goes_in_its_turn() {
+    told!(
+        Story::with(|set| (set.link.high_bytes, set.link.low_bytes) = (150, 50))
+            .comes("ann")
+            .after(50)
+            .stalls_link()
+            .says("ann", "one")
+            .says("ann", "two")
+            .says("ann", "three")
+            .was_read("ann", "four")
+            .was_read("ann", "five")
+            .says("ann", "six")
+            .link_flows()
+            .after(50)
+    );
+}
+
+#[test]
+fn who_leaves_while_the_link_is_full_is_not_announced_after_its_gap() {
+    told!(
+        Story::with(|set| (set.link.high_bytes, set.link.low_bytes) = (150, 50))
+            .comes("ann")
+            .comes("bob")
+            .after(50)
+            .comes("ann#2")
+            .stalls_link()
+            .says("bob", "this fills the link")
+            .says("bob", "and this does")
+            .after(200)
+            .leaves("ann#2")
+            .comes("ann#3")
+            .link_flows()
+            .after(500)
+    );
+}
+
+#[test]
 fn a_backend_that_answers_no_ping_stops_its_clients() {
     told!(
         Story::with(|set| (set.link.high_bytes, set.link.low_bytes) = (250, 100))
@@ -781,6 +884,7 @@ fn when_all_have_parked_enough_together_nobody_is_read_from() {
             .says("ann", "three")
             .comes("cid")
             .says("cid", "four")
+            .was_read("bob", "five")
             .after(500)
             .link_up()
             .after(50)
@@ -817,6 +921,42 @@ fn when_all_queues_are_too_long_together_the_longest_goes() {
             .backend(r#"{"action":"send","user":{"username":"cid"},"data":"12"}"#)
             .reads_again("ann")
             .backend(r#"{"action":"send","user":{"username":"ann"},"data":"12345678"}"#)
+    );
+}
+
+#[test]
+fn of_the_longest_queues_that_of_the_oldest_client_goes() {
+    told!(
+        Story::with(|set| set.client_queue_bytes_total_max = 12)
+            .comes("ann")
+            .comes("bob")
+            .comes("cid")
+            .comes("dan")
+            .stops_reading("ann")
+            .stops_reading("bob")
+            .stops_reading("cid")
+            .stops_reading("dan")
+            .backend(r#"{"action":"send","user":{"username":"dan"},"data":"1"}"#)
+            .backend(r#"{"action":"send","user":{"username":"cid"},"data":"12345"}"#)
+            .backend(r#"{"action":"send","user":{"username":"ann"},"data":"12345"}"#)
+            .backend(r#"{"action":"send","user":{"username":"bob"},"data":"1"}"#)
+            .backend(r#"{"action":"send","user":{"username":"dan"},"data":"2"}"#)
+            .backend(r#"{"action":"send","user":{"username":"bob"},"data":"123456"}"#)
+            .backend(r#"{"action":"send","user":{"username":"bob"},"data":"7"}"#)
+    );
+}
+
+#[test]
+fn with_no_room_for_queues_each_message_must_be_taken_before_the_next() {
+    told!(
+        Story::with(|set| set.client_queue_bytes_total_max = 0)
+            .comes("ann")
+            .backend(r#"{"action":"send","user":{"username":"ann"},"data":"one"}"#)
+            .stops_reading("ann")
+            .backend(r#"{"action":"send","user":{"username":"ann"},"data":"two"}"#)
+            .comes("bob")
+            .backend(r#"{"action":"send","user":{"username":"bob"},"data":"three"}"#)
+            .backend(r#"{"action":"send","user":{"username":"ann"},"data":"four"}"#)
     );
 }
 

@@ -46,6 +46,8 @@ pub enum Law {
     Quiescence,
     DialWhenDue,
     PingDiscipline,
+    LateClock,
+    NothingShared,
     /// What [`crate::reference`] demands beyond the laws.
     Reference,
 }

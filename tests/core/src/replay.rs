@@ -1,0 +1,97 @@
+//! What a recorded scenario must still say when it is played otherwise: with deadlines that fire late, beside another
+//! endpoint, and with somebody asking to come in after each step.
+
+use trunkline_core::{Endpoint, Identity, Input, Millis, Refusal, Settings, Time};
+
+use crate::{
+    drive::{Failure, Line, Reached, record},
+    laws::{Law, Violation},
+    said::{Msg, Said, tell},
+    world::USERS,
+};
+
+/// Late clock: what is due is done by a `Deadline` that comes late as by one that comes in time, equal but for when.
+///
+/// That is so for as long as nothing else has become due meanwhile: what a step sets a time for, it counts from when
+/// it was made. Every third time a deadline is made late twice: by a part of the time to the next one, and by all of
+/// it but the last millisecond.
+pub fn run_late(bytes: &[u8]) -> Result<Reached, Box<Failure>> {
+    let (settings, log) = record(bytes);
+    let mut reached = Reached::new();
+    let mut endpoint = Endpoint::<Msg>::new(settings.clone(), Time(0));
+    for (index, (now, input, _)) in log.iter().enumerate() {
+        if let Some(due) = endpoint.next_deadline().filter(|_| index % 3 == log.len() % 3) {
+            let mut punctual = endpoint.clone();
+            let in_time = tell(&mut punctual, due, Input::Deadline);
+            let last = punctual.next_deadline().map_or(due + Millis(1_000), |next| Time(next.0 - 1));
+            for at in [Time(due.0 + (last - due).0 / 3), last] {
+                let late = tell(&mut endpoint.clone(), at, Input::Deadline);
+                if late != in_time {
+                    let what = format!("due at {}: {in_time:?}, and at {}: {late:?}", due.0, at.0);
+                    return Err(failed(Law::LateClock, &settings, &log[..index], due, what));
+                }
+                *reached.entry(lateness(&in_time, at > due)).or_default() += 1;
+            }
+        }
+        tell(&mut endpoint, *now, input.clone());
+    }
+    Ok(reached)
+}
+
+/// What `run_late` must have reached.
+pub const LATE_CASES: &[&str] = &["late, and something said", "late, and nothing to say"];
+
+fn lateness(said: &[Said], late: bool) -> &'static str {
+    match (late, said) {
+        (false, _) => "in time",
+        (true, []) => "late, and nothing to say",
+        (true, _) => "late, and something said",
+    }
+}
+
+/// Two interleaved machines: each of two scenarios, played in turns, says what it says alone.
+///
+/// Both have the same users and the same ids, so that whatever they shared would show.
+pub fn run_interleaved(bytes: &[u8]) -> Result<(), Box<Failure>> {
+    let (one, another) = bytes.split_at(bytes.len() / 2);
+    let runs = [record(one), record(another)];
+    let mut endpoints = runs.each_ref().map(|(settings, _)| Endpoint::new(settings.clone(), Time(0)));
+    let longest = runs.iter().map(|(_, log)| log.len()).max().unwrap_or(0);
+    for index in 0..longest {
+        for ((settings, log), endpoint) in runs.iter().zip(&mut endpoints) {
+            let Some((now, input, said)) = log.get(index) else { continue };
+            let again = tell(endpoint, *now, input.clone());
+            if again != *said {
+                let what = format!("beside another machine it says {again:?}");
+                return Err(failed(Law::NothingShared, settings, &log[..=index], *now, what));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One answer: what [`Endpoint::refusal`] and [`Endpoint::accepts`] foretell is what who asks then gets.
+pub fn run_asking(bytes: &[u8]) -> Result<(), Box<Failure>> {
+    let (settings, log) = record(bytes);
+    let mut endpoint = Endpoint::<Msg>::new(settings.clone(), Time(0));
+    for (index, (now, input, _)) in log.iter().enumerate() {
+        tell(&mut endpoint, *now, input.clone());
+        let user = USERS.get(index % (USERS.len() + 1)).unwrap_or(&"a stranger");
+        let (foretold, open) = (endpoint.refusal(user), endpoint.accepts());
+        let asks = Input::Ask { identity: Identity::new(user, []), expires: None };
+        let refused = tell(&mut endpoint.clone(), *now, asks).into_iter().find_map(|said| match said {
+            Said::Refuse(reason) => Some(reason),
+            _ => None,
+        });
+        if refused != foretold || open == matches!(refused, Some(Refusal::Draining | Refusal::BackendAway)) {
+            let what = format!("{user:?} gets {refused:?}, foretold were {foretold:?} and {open}");
+            return Err(failed(Law::OneAnswer, &settings, &log[..=index], *now, what));
+        }
+    }
+    Ok(())
+}
+
+fn failed(law: Law, settings: &Settings, log: &[Line], at: Time, what: String) -> Box<Failure> {
+    let violation = Violation { law, at, what };
+    Box::new(Failure { settings: settings.clone(), log: log.to_vec(), violation })
+}

@@ -1,0 +1,97 @@
+//! What an endpoint holds at most, where scenarios are too small to go.
+
+use trunkline_core::{
+    Endpoint, Event, Identity, Input, LeaveCause, LinkId, Millis, Output, Refusal, Settings, Time,
+};
+
+/// An endpoint whose link takes everything at once, and whose Pings are answered at once.
+struct Lively {
+    endpoint: Endpoint<String>,
+    now: Time,
+}
+
+impl Lively {
+    fn new(settings: Settings) -> Self {
+        let mut lively = Lively { endpoint: Endpoint::new(settings, Time(0)), now: Time(0) };
+        lively.happens(Input::Deadline);
+        lively.happens(Input::LinkUp { link: LinkId(1) });
+        lively
+    }
+
+    /// Returns who was admitted, or why somebody was refused.
+    fn happens(&mut self, input: Input<'_, String>) -> Option<Result<trunkline_core::SessionId, Refusal>> {
+        let (mut answer, mut ping) = (None, None);
+        self.endpoint.handle(self.now, input, &mut |output: Output<'_, String>| {
+            match output {
+                Output::Admit { session } => answer = Some(Ok(session)),
+                Output::Refuse { reason } => answer = Some(Err(reason)),
+                Output::Ping { counter, .. } => ping = Some(counter),
+                _ => {}
+            }
+            0
+        });
+        if let Some(counter) = ping {
+            self.happens(Input::Pong { link: LinkId(1), counter });
+        }
+        answer
+    }
+
+    /// A client of that user comes, and leaves if it is admitted.
+    fn visits(&mut self, user: &str) -> Result<(), Refusal> {
+        let identity = Identity::new(user, []);
+        let answer = self.happens(Input::Ask { identity, expires: None });
+        let session = answer.expect("who asks is answered")?;
+        self.happens(Input::Left { session, cause: LeaveCause::Closed });
+        Ok(())
+    }
+}
+
+#[test]
+fn a_hundred_thousand_users_are_remembered_beyond_those_who_have_sessions() {
+    let mut settings = Settings { sessions_max: 2, reopen_gap: Millis(0), ..Settings::default() };
+    settings.crossing_window = Millis(60_000);
+    settings.link.confirm_delay = Millis(0);
+    let mut lively = Lively::new(settings);
+
+    let refused = (0..).find_map(|number| Some((number, lively.visits(&format!("user {number}")).err()?)));
+    assert_eq!(refused, Some((100_002, Refusal::Full)));
+
+    lively.now = Time(59_999);
+    assert_eq!(lively.visits("one more"), Err(Refusal::Full));
+    lively.now = Time(60_000);
+    assert_eq!(lively.visits("one more"), Ok(()));
+    lively.endpoint.check_invariants();
+}
+
+#[test]
+fn an_event_that_is_on_its_way_at_once_waits_for_its_pong_too() {
+    let mut lively = Lively::new(Settings { sessions_max: 1, reopen_gap: Millis(0), ..Settings::default() });
+    assert_eq!(lively.visits("ann"), Ok(()));
+    assert_eq!(lively.visits("bob"), Err(Refusal::Full), "the close of ann is not confirmed");
+    lively.now = Time(10);
+    lively.happens(Input::Deadline);
+    assert_eq!(lively.visits("bob"), Ok(()));
+}
+
+#[test]
+fn a_text_that_waits_counts_its_bytes_and_sixty_four() {
+    let stops = |text: &str, parked_bytes_max| {
+        let settings = Settings { parked_bytes_max, ..Settings::default() };
+        let mut endpoint = Endpoint::<String>::new(settings, Time(0));
+        let mut stopped = false;
+        let mut sink = |output: Output<'_, String>| {
+            stopped |= matches!(output, Output::Stop { .. });
+            assert!(
+                !matches!(output, Output::Event { event: Event::Message { .. }, .. }),
+                "there is no link"
+            );
+            0
+        };
+        endpoint.handle(Time(0), Input::Ask { identity: Identity::new("ann", []), expires: None }, &mut sink);
+        let session = trunkline_core::SessionId { slot: 0, generation: 0 };
+        endpoint.handle(Time(0), Input::Message { session, payload: text.to_owned() }, &mut sink);
+        stopped
+    };
+    assert!(stops("café", 64 + 5), "five bytes");
+    assert!(!stops("café", 64 + 6), "less than six");
+}
