@@ -111,7 +111,14 @@ impl Template {
             (None, _) | (Some(_), []) => return None,
             (Some(_), [only]) if only.is_empty() => return None,
             (Some(name), [only]) => params.push((name, only.clone())),
-            (Some(name), several) => params.push((name, Cow::Owned(several.join("/")))),
+            (Some(name), [first, others @ ..]) => {
+                let mut rest = String::from(&**first);
+                for segment in others {
+                    rest.push('/');
+                    rest.push_str(segment);
+                }
+                params.push((name, Cow::Owned(rest)));
+            }
         }
         Some(params)
     }
