@@ -59,5 +59,5 @@ pub(crate) const BACKEND_INITIATED: &str = "Initiated by backend";
 
 /// `reason` cut to [`REASON_BYTES_MAX`] bytes at a character's edge.
 pub(crate) fn cut_reason(reason: &str) -> &str {
-    &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)]
+    reason.get(..reason.floor_char_boundary(REASON_BYTES_MAX)).unwrap_or_default()
 }

@@ -206,7 +206,8 @@ pub fn may_be_http(beginning: &[u8]) -> bool {
         let is_of_method = line.first().is_none_or(u8::is_ascii_graphic);
         return is_of_method && line.iter().all(|&byte| byte == b'\r' || !byte.is_ascii_control());
     };
-    let line = line[..end].strip_suffix(b"\r").unwrap_or(&line[..end]);
+    let line = line.get(..end).unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
     let mut parts = line.split(|&byte| byte == b' ');
     let (method, target, version) = (parts.next(), parts.next(), parts.next());
     method.is_some_and(|method| method.iter().all(u8::is_ascii_graphic))

@@ -26,12 +26,12 @@ impl Identity {
 
     /// The user's name, as the token carries it.
     pub fn user(&self) -> &str {
-        &self.text[..self.name_len]
+        self.text.get(..self.name_len).unwrap_or_default()
     }
 
     /// The constant part of the session's events: `"user":{"username":…},"params":{…}`.
     pub fn fields(&self) -> &str {
-        &self.text[self.name_len..]
+        self.text.get(self.name_len..).unwrap_or_default()
     }
 }
 

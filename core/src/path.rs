@@ -80,7 +80,8 @@ impl Template {
     fn overlaps(&self, other: &Template) -> bool {
         let (short, long) =
             if self.segments.len() <= other.segments.len() { (self, other) } else { (other, self) };
-        let (beside, beyond) = long.segments.split_at(short.segments.len());
+        let both = long.segments.split_at_checked(short.segments.len());
+        let (beside, beyond) = both.unwrap_or((&long.segments, &[]));
         if !short.segments.iter().zip(beside).all(|(one, another)| one.overlaps(another)) {
             return false;
         }
@@ -110,7 +111,14 @@ impl Template {
             (None, _) | (Some(_), []) => return None,
             (Some(_), [only]) if only.is_empty() => return None,
             (Some(name), [only]) => params.push((name, only.clone())),
-            (Some(name), several) => params.push((name, Cow::Owned(several.join("/")))),
+            (Some(name), [first, others @ ..]) => {
+                let mut rest = String::from(&**first);
+                for segment in others {
+                    rest.push('/');
+                    rest.push_str(segment);
+                }
+                params.push((name, Cow::Owned(rest)));
+            }
         }
         Some(params)
     }
@@ -266,7 +274,8 @@ impl Routes {
             }
         }
         if let [(one, another), ..] = &*pairs {
-            let example = (templates[*one].to_string(), templates[*another].to_string());
+            let written = |index: &usize| templates.get(*index).map(Template::to_string).unwrap_or_default();
+            let example = (written(one), written(another));
             return Err(Overlap { pairs, example });
         }
         Ok(Routes { templates, by_first_literal, others })
@@ -301,9 +310,9 @@ impl fmt::Display for Overlap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (one, another) = &self.example;
         write!(f, "{one:?} and {another:?} match the same path: make them differ in a literal segment")?;
-        match self.pairs.len() {
-            0 | 1 => Ok(()),
-            pairs => write!(f, "; so do {} other pairs", pairs - 1),
+        match &*self.pairs {
+            [] | [_] => Ok(()),
+            [_, others @ ..] => write!(f, "; so do {} other pairs", others.len()),
         }
     }
 }

@@ -112,8 +112,10 @@ impl<P: Payload> Endpoint<P> {
             return tell(out, Fact::Stale);
         };
         let (live, bytes) = (session.stage == Stage::Live, bytes.min(session.queued));
-        self.sessions[id.slot].queued -= bytes;
-        *self.queued_bytes(live) -= bytes;
+        let session = &mut self.sessions[id.slot];
+        session.queued = session.queued.saturating_sub(bytes);
+        let sum = self.queued_bytes(live);
+        *sum = sum.saturating_sub(bytes);
     }
 
     /// The sum that the queue of a client counts in.

@@ -44,8 +44,8 @@ impl<P: Payload> Endpoint<P> {
         self.take_off_lists(slot);
 
         let queued = self.sessions[slot].queued;
-        self.client_bytes -= queued;
-        self.closing_bytes += queued;
+        self.client_bytes = self.client_bytes.saturating_sub(queued);
+        self.closing_bytes = self.closing_bytes.saturating_add(queued);
         // What it sent before it ended still goes out before its `close`, if it can on this link.
         let goes_out = announced && !by_backend && cause != EndCause::Expired;
         self.drop_held(slot, goes_out, out);
@@ -104,7 +104,9 @@ impl<P: Payload> Endpoint<P> {
         let session = self.sessions.id(slot);
         let Some(mut held) = self.sessions[slot].held.take() else { return };
         let again = core::mem::take(&mut held.again);
-        self.again_bytes -= again.iter().map(|(_, bytes)| bytes).sum::<usize>();
+        for (_, bytes) in &again {
+            self.again_bytes = self.again_bytes.saturating_sub(*bytes);
+        }
         if !again.is_empty() {
             let cause = DropCause::Unconfirmed;
             tell(out, Fact::MessagesDropped { session, messages: again.len(), cause });
@@ -115,7 +117,7 @@ impl<P: Payload> Endpoint<P> {
         if keep_parked {
             self.sessions[slot].held = Some(held);
         } else {
-            self.parked_bytes -= held.parked_bytes;
+            self.parked_bytes = self.parked_bytes.saturating_sub(held.parked_bytes);
             let cause = DropCause::Parked;
             tell(out, Fact::MessagesDropped { session, messages: held.parked.len(), cause });
         }
@@ -134,7 +136,7 @@ impl<P: Payload> Endpoint<P> {
         let session = self.sessions.id(slot);
         self.sessions[slot].client = Client::Closing;
         // Those that are being closed may hold as much as those that live; beyond that, nothing more is flushed.
-        let others = self.closing_bytes - self.sessions[slot].queued;
+        let others = self.closing_bytes.saturating_sub(self.sessions[slot].queued);
         let too_much = others >= self.settings.client_queue_bytes_total_max;
         let queued = if too_much { Queued::Drop } else { queued };
         out.emit(Output::Close { session, code, reason, queued });
@@ -163,7 +165,7 @@ impl<P: Payload> Endpoint<P> {
 
     fn drop_queue<S: Sink<P> + ?Sized>(&mut self, slot: u32, out: &mut S) {
         let bytes = core::mem::take(&mut self.sessions[slot].queued);
-        self.closing_bytes -= bytes;
+        self.closing_bytes = self.closing_bytes.saturating_sub(bytes);
         if bytes > 0 {
             tell(out, Fact::QueueDropped { session: self.sessions.id(slot), bytes });
         }

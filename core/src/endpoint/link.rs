@@ -134,7 +134,7 @@ impl<P> Connected<P> {
     }
 
     pub(super) fn unconfirmed_bytes(&self) -> usize {
-        self.unpinged.bytes + self.pinged.bytes
+        self.unpinged.bytes.saturating_add(self.pinged.bytes)
     }
 
     /// Whether it may be announced on this link now.
@@ -155,9 +155,9 @@ impl<P> Connected<P> {
         if self.unpinged == Tally::default() {
             self.unpinged_since = now;
         }
-        self.unpinged.events += 1;
+        self.unpinged.events = self.unpinged.events.saturating_add(1);
         self.unpinged.bytes = self.unpinged.bytes.saturating_add(bytes);
-        self.unpinged.messages += messages;
+        self.unpinged.messages = self.unpinged.messages.saturating_add(messages);
         self.queue(bytes);
         bytes
     }
@@ -181,7 +181,7 @@ impl<P> Connected<P> {
     /// Bytes have gone out: at most what is queued.
     pub(super) fn report_sent(&mut self, bytes: usize) {
         let bytes = bytes.min(self.queued);
-        self.queued -= bytes;
+        self.queued = self.queued.saturating_sub(bytes);
         self.sent = self.sent.saturating_add(bytes as u64);
     }
 
@@ -288,7 +288,7 @@ impl<P> Connected<P> {
         Remains {
             closes: self.closes,
             kept: self.kept,
-            messages: self.unpinged.messages + self.pinged.messages,
+            messages: self.unpinged.messages.saturating_add(self.pinged.messages),
         }
     }
 }
@@ -362,7 +362,8 @@ pub(super) fn redial_wait(settings: &LinkSettings, seed: u64, link: LinkId, atte
     if most <= settings.redial_min.0 {
         return settings.redial_min;
     }
-    Millis((mix(seed ^ link.0.rotate_left(32)) % (most + 1)).max(settings.redial_min.0))
+    let chance = mix(seed ^ link.0.rotate_left(32)).checked_rem(most.saturating_add(1)).unwrap_or(most);
+    Millis(chance.max(settings.redial_min.0))
 }
 
 /// SplitMix64's finaliser: a number that looks random, and is the same for the same `seed`.

@@ -15,17 +15,25 @@
 //! | `audit` | what must be true of them between two inputs |
 //! | `key` | what of the state can still matter, as numbers |
 
+// Sessions are indexed by slots that the machine's own lists and indices hold, which `Slots` has a proof for; what is
+// counted in steps of one is in memory, or is a count of 64 bits. Bytes are not: others say how many, so they saturate.
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
+
 mod admission;
+#[allow(clippy::panic, reason = "an audit that finds nothing wrong is silent")]
 mod audit;
 mod downstream;
 mod drain;
 mod ending;
 mod key;
+#[deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 mod link;
 mod outage;
+#[deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 mod pace;
 mod session;
 mod upstream;
+#[deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 mod users;
 
 pub use self::key::Naming;

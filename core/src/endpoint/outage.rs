@@ -90,10 +90,9 @@ impl<P: Payload> Endpoint<P> {
         self.redial_later(line.id);
         let remains = line.remains();
         // Those that were to end on this link, and had more to say before, can no longer say it.
-        for index in 0..self.owed.len() {
-            let slot = self.owed[index].slot;
-            self.drop_held(slot, false, out);
-        }
+        let owed = core::mem::take(&mut self.owed);
+        owed.iter().for_each(|id| self.drop_held(id.slot, false, out));
+        self.owed = owed;
         self.owe_again(remains.closes);
         self.count_unconfirmed(remains.messages, out);
         self.send_again(remains.kept, out);

@@ -22,14 +22,16 @@ impl Pace {
         if self.done >= self.total {
             return None;
         }
-        let after = (u128::from(self.done + 1) * u128::from(self.span.0)).div_ceil(u128::from(self.total));
+        let (next, span, total) = (self.done.saturating_add(1), self.span.0, self.total);
+        // Two numbers of 64 bits have a product of 128; `total` is more than `done`.
+        let after = u128::from(next).saturating_mul(span.into()).div_ceil(total.into());
         Some(self.start + Millis(u64::try_from(after).unwrap_or(u64::MAX)))
     }
 
     /// Takes one thing that is due at `now`.
     pub(super) fn take(&mut self, now: Time) -> bool {
         let due = self.next_due().is_some_and(|due| due <= now);
-        self.done += u64::from(due);
+        self.done = self.done.saturating_add(due.into());
         due
     }
 

@@ -149,13 +149,14 @@ impl<P> Slots<P> {
 
     /// How many are taken.
     pub(super) fn taken(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.len().saturating_sub(self.free.len())
     }
 
     /// The caller has made sure that `taken` is below the limit on sessions, which is a `u32`.
     pub(super) fn insert(&mut self, session: Session<P>) -> SessionId {
-        if let Some(slot) = self.free.pop() {
-            let place = &mut self.slots[slot as usize];
+        if let Some(slot) = self.free.pop()
+            && let Some(place) = self.slots.get_mut(slot as usize)
+        {
             place.session = Some(session);
             return SessionId { slot, generation: place.generation };
         }
@@ -165,7 +166,7 @@ impl<P> Slots<P> {
     }
 
     pub(super) fn remove(&mut self, slot: u32) -> Option<Session<P>> {
-        let place = &mut self.slots[slot as usize];
+        let place = self.slots.get_mut(slot as usize)?;
         let session = place.session.take()?;
         place.generation = place.generation.wrapping_add(1);
         self.free.push(slot);
@@ -173,7 +174,8 @@ impl<P> Slots<P> {
     }
 
     pub(super) fn id(&self, slot: u32) -> SessionId {
-        SessionId { slot, generation: self.slots[slot as usize].generation }
+        let generation = self.slots.get(slot as usize).map_or(0, |place| place.generation);
+        SessionId { slot, generation }
     }
 
     /// The session that `id` means; `None` where it is no more, or never was.
@@ -198,18 +200,23 @@ impl<P> Slots<P> {
     }
 }
 
-/// Slots held by the machine's own lists and indices are taken: they are removed from all of them first.
+/// Slots held by the machine's own lists and indices are taken: they are removed from all of them first. The audit
+/// checks that after every step of every test.
+#[allow(clippy::expect_used, reason = "what is removed is held by nothing")]
 impl<P> Index<u32> for Slots<P> {
     type Output = Session<P>;
 
     fn index(&self, slot: u32) -> &Session<P> {
-        self.slots[slot as usize].session.as_ref().expect("a slot in a list or an index is taken")
+        let place = self.slots.get(slot as usize).and_then(|place| place.session.as_ref());
+        place.expect("a slot in a list or an index is taken")
     }
 }
 
+#[allow(clippy::expect_used, reason = "what is removed is held by nothing")]
 impl<P> IndexMut<u32> for Slots<P> {
     fn index_mut(&mut self, slot: u32) -> &mut Session<P> {
-        self.slots[slot as usize].session.as_mut().expect("a slot in a list or an index is taken")
+        let place = self.slots.get_mut(slot as usize).and_then(|place| place.session.as_mut());
+        place.expect("a slot in a list or an index is taken")
     }
 }
 

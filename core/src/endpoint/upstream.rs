@@ -136,7 +136,7 @@ impl<P: Payload> Endpoint<P> {
             // What it sent before it ended goes before its `close`.
             let moment = Moment { now: self.now, next_ping, settings: &self.settings };
             while let Some((payload, bytes)) = pop_parked(&mut self.sessions[id.slot], line) {
-                self.parked_bytes -= bytes;
+                self.parked_bytes = self.parked_bytes.saturating_sub(bytes);
                 moment.send_message(line, id, &self.sessions[id.slot], payload, out);
             }
             if line.full {
@@ -221,13 +221,13 @@ impl<P: Payload> Endpoint<P> {
         let moment = Moment { now: self.now, next_ping: self.pings + 1, settings: &self.settings };
         let Some(line) = self.line.connected() else { return };
         while let Some((payload, bytes)) = pop_again(&mut self.sessions[slot], line) {
-            self.again_bytes -= bytes;
+            self.again_bytes = self.again_bytes.saturating_sub(bytes);
             moment.send_message(line, id, &self.sessions[slot], payload, out);
         }
         while line.takes_messages(&self.settings.link, self.again_bytes)
             && let Some((payload, bytes)) = pop_parked(&mut self.sessions[slot], line)
         {
-            self.parked_bytes -= bytes;
+            self.parked_bytes = self.parked_bytes.saturating_sub(bytes);
             moment.send_message(line, id, &self.sessions[slot], payload, out);
         }
         let Some(held) = &self.sessions[slot].held else {
@@ -321,7 +321,7 @@ fn pop_parked<P: Payload>(session: &mut Session<P>, line: &Connected<P>) -> Opti
     let held = session.held.as_mut().filter(|held| !line.full && held.again.is_empty())?;
     let payload = held.parked.pop_front()?;
     let bytes = payload.size().saturating_add(PARKED_OVERHEAD_BYTES).min(held.parked_bytes);
-    held.parked_bytes -= bytes;
+    held.parked_bytes = held.parked_bytes.saturating_sub(bytes);
     drop_empty(session);
     Some((payload, bytes))
 }

@@ -66,14 +66,16 @@ impl Users {
             closed_at: None,
             to_forget: false,
         };
-        let at = match self.free.pop() {
-            Some(at) => {
-                self.users[at as usize] = Some(user);
+        let free = self.free.pop().and_then(|at| Some((at, self.users.get_mut(at as usize)?)));
+        let at = match free {
+            Some((at, place)) => {
+                *place = Some(user);
                 at
             }
             None => {
+                let at = self.users.len() as u32;
                 self.users.push(Some(user));
-                (self.users.len() - 1) as u32
+                at
             }
         };
         let (key, users) = (self.key, &self.users);
@@ -82,19 +84,23 @@ impl Users {
     }
 
     pub(super) fn forget(&mut self, UserIndex(at): UserIndex) {
-        let Some(user) = self.users[at as usize].take() else { return };
+        let Some(user) = self.users.get_mut(at as usize).and_then(Option::take) else { return };
         if let Ok(entry) = self.index.find_entry(hash(self.key, &user.name), |&other| other == at) {
             entry.remove();
         }
         self.free.push(at);
     }
 
+    #[allow(clippy::expect_used, reason = "who is forgotten has no session and stands in no queue")]
     pub(super) fn get(&self, UserIndex(at): UserIndex) -> &User {
-        self.users[at as usize].as_ref().expect("a user with a session or in the queue to forget is known")
+        let user = self.users.get(at as usize).and_then(Option::as_ref);
+        user.expect("a user with a session or in the queue to forget is known")
     }
 
+    #[allow(clippy::expect_used, reason = "who is forgotten has no session and stands in no queue")]
     pub(super) fn get_mut(&mut self, UserIndex(at): UserIndex) -> &mut User {
-        self.users[at as usize].as_mut().expect("a user with a session or in the queue to forget is known")
+        let user = self.users.get_mut(at as usize).and_then(Option::as_mut);
+        user.expect("a user with a session or in the queue to forget is known")
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (UserIndex, &User)> {
@@ -108,7 +114,7 @@ fn is_named(users: &[Option<User>], at: u32, name: &str) -> bool {
 }
 
 fn name_at(users: &[Option<User>], at: u32) -> &str {
-    users[at as usize].as_ref().map_or("", |user| &user.name)
+    users.get(at as usize).and_then(Option::as_ref).map_or("", |user| &user.name)
 }
 
 fn hash(key: u64, name: &str) -> u64 {

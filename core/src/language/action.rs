@@ -3,9 +3,9 @@
 //! The frame is read to its end before any field is judged: which fields matter is known only when `action` is, and
 //! that may come last.
 
-use alloc::borrow::Cow;
+use alloc::{borrow::Cow, vec, vec::Vec};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{Engine as _, decoded_len_estimate, engine::general_purpose::STANDARD};
 
 use super::{
     Action, BadAction, Data, Field, Status,
@@ -106,10 +106,10 @@ impl<'a> Fields<'a> {
         match (binary == Binary::Base64 && self.says_base64(), data.as_string()) {
             (false, Some(string)) => Ok(Data::Text(string.text())),
             (false, None) => Ok(Data::Text(Cow::Borrowed(data.json))),
-            (true, Some(string)) => match STANDARD.decode(string.text().as_bytes()) {
-                Ok(bytes) => Ok(Data::Binary(Cow::Owned(bytes))),
-                Err(_) => Err(BadAction::NotBase64),
-            },
+            (true, Some(string)) => {
+                let bytes = read_base64(&string.text()).ok_or(BadAction::NotBase64)?;
+                Ok(Data::Binary(Cow::Owned(bytes)))
+            }
             (true, None) => Err(BadAction::WrongType(Field::Data)),
         }
     }
@@ -133,6 +133,14 @@ impl<'a> Fields<'a> {
         let string = reason.as_string().ok_or(BadAction::WrongType(Field::Reason))?;
         Ok(Some(string.text()))
     }
+}
+
+/// The bytes that base64 stands for; `None` where it is not that: the standard alphabet, padded.
+fn read_base64(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; decoded_len_estimate(text.len())];
+    let len = STANDARD.decode_slice(text, &mut bytes).ok()?;
+    bytes.truncate(len);
+    Some(bytes)
 }
 
 impl<'a> User<'a> {

@@ -78,9 +78,10 @@ pub(crate) fn write_identity<'a>(
 fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     // Four characters for every three bytes begun.
-    out.resize(start + bytes.len().div_ceil(3) * 4, b'=');
-    let written = STANDARD.encode_slice(bytes, &mut out[start..]);
-    debug_assert_eq!(written, Ok(out.len() - start), "the room is just what padded base64 takes");
+    let room = bytes.len().div_ceil(3).saturating_mul(4);
+    out.resize(start.saturating_add(room), b'=');
+    let written = STANDARD.encode_slice(bytes, out.get_mut(start..).unwrap_or_default());
+    debug_assert_eq!(written, Ok(room), "the room is just what padded base64 takes");
 }
 
 #[cfg(test)]

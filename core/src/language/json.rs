@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
     /// Passes over white space.
     pub(super) fn space(&mut self) {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.at += 1;
+            self.pass(1);
         }
     }
 
@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
             // A value is due.
             if let Some(opening @ (b'{' | b'[')) = self.peek() {
                 nesting.enter(opening)?;
-                self.at += 1;
+                self.pass(1);
                 self.space();
                 if self.peek() != Some(nesting.closing()) {
                     self.key_if_due(&nesting)?;
@@ -157,11 +157,11 @@ impl<'a> Reader<'a> {
         let start = self.at;
         let mut escaped = false;
         loop {
-            self.at += plain_len(self.rest());
+            self.pass(plain_len(self.rest()));
             match self.peek() {
                 Some(b'"') => {
                     let content = self.since(start);
-                    self.at += 1;
+                    self.pass(1);
                     return Ok(RawString { content, escaped });
                 }
                 Some(b'\\') => {
@@ -176,7 +176,7 @@ impl<'a> Reader<'a> {
 
     /// A backslash and what it makes something else of. Surrogates need not come in pairs.
     fn escape(&mut self) -> Result<(), BadAction> {
-        self.at += match self.rest() {
+        let bytes = match self.rest() {
             [_, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => 2,
             [_, b'u', digits @ ..] => match digits.first_chunk::<4>() {
                 Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => 6,
@@ -184,6 +184,7 @@ impl<'a> Reader<'a> {
             },
             _ => return Err(BadAction::NotJson),
         };
+        self.pass(bytes);
         Ok(())
     }
 
@@ -210,7 +211,7 @@ impl<'a> Reader<'a> {
     fn digits(&mut self) -> Result<(), BadAction> {
         let start = self.at;
         while let Some(b'0'..=b'9') = self.peek() {
-            self.at += 1;
+            self.pass(1);
         }
         if self.at > start { Ok(()) } else { Err(BadAction::NotJson) }
     }
@@ -219,14 +220,14 @@ impl<'a> Reader<'a> {
         if !self.rest().starts_with(word.as_bytes()) {
             return Err(BadAction::NotJson);
         }
-        self.at += word.len();
+        self.pass(word.len());
         Ok(kind)
     }
 
     /// Passes over the next byte if it is this one.
     fn take(&mut self, byte: u8) -> bool {
         let is_next = self.peek() == Some(byte);
-        self.at += usize::from(is_next);
+        self.pass(usize::from(is_next));
         is_next
     }
 
@@ -234,15 +235,20 @@ impl<'a> Reader<'a> {
         if self.take(byte) { Ok(()) } else { Err(BadAction::NotJson) }
     }
 
-    /// What has not been read. `at` is never beyond the end: it only moves over bytes that were seen.
+    /// Passes over so many bytes, which have been seen: so `at` is never beyond the end.
+    fn pass(&mut self, bytes: usize) {
+        self.at = self.at.saturating_add(bytes);
+    }
+
+    /// What has not been read.
     fn rest(&self) -> &'a [u8] {
-        &self.text.as_bytes()[self.at..]
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
 
     /// What has been read since `start`. Both ends are at a character's edge: each has an ASCII byte, or the end of
     /// the frame, on one of its sides.
     fn since(&self, start: usize) -> &'a str {
-        &self.text[start..self.at]
+        self.text.get(start..self.at).unwrap_or_default()
     }
 }
 
@@ -264,7 +270,7 @@ impl Nesting {
         if self.open == self.open_max {
             return Err(BadAction::TooDeep);
         }
-        self.open += 1;
+        self.open = self.open.saturating_add(1);
         self.objects = self.objects << 1 | u128::from(opening == b'{');
         Ok(())
     }

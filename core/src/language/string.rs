@@ -35,34 +35,42 @@ pub(super) fn write_string(text: &str, out: &mut impl PushText) {
     out.push_text("\"");
     let mut rest = text;
     loop {
-        // What ends a run is ASCII, so the run ends at a character's edge.
-        let (plain, tail) = rest.split_at(plain_len(rest.as_bytes()));
+        let (plain, tail) = split_plain(rest);
         out.push_text(plain);
         let mut tail = tail.chars();
         match tail.next() {
             None => break,
             Some('"') => out.push_text(r#"\""#),
             Some('\\') => out.push_text(r"\\"),
-            Some(control) => out.push_text(CONTROLS[control as usize % CONTROLS.len()]),
+            Some(control) => out.push_text(CONTROLS.get(control as usize).copied().unwrap_or_default()),
         }
         rest = tail.as_str();
     }
     out.push_text("\"");
 }
 
+/// The text up to the first byte that does not stand for itself, and the rest. That byte is ASCII, so it is at a
+/// character's edge.
+fn split_plain(text: &str) -> (&str, &str) {
+    text.split_at_checked(plain_len(text.as_bytes())).unwrap_or((text, ""))
+}
+
 /// How many bytes at the front stand for themselves in a JSON string: none of them is a quote, a backslash or a
 /// control character.
 pub(super) fn plain_len(bytes: &[u8]) -> usize {
     let mut rest = bytes;
-    while let Some((word, tail)) = rest.split_first_chunk() {
+    let plain = loop {
+        let Some((word, tail)) = rest.split_first_chunk() else {
+            let special = rest.iter().position(|&byte| byte < b' ' || byte == b'"' || byte == b'\\');
+            break special.unwrap_or(rest.len());
+        };
         let hits = special_bytes(u64::from_le_bytes(*word));
         if hits != 0 {
-            return bytes.len() - rest.len() + hits.trailing_zeros() as usize / 8;
+            break hits.trailing_zeros() as usize / 8;
         }
         rest = tail;
-    }
-    let tail = rest.iter().position(|&byte| byte < b' ' || byte == b'"' || byte == b'\\');
-    bytes.len() - rest.len() + tail.unwrap_or(rest.len())
+    };
+    bytes.len().saturating_sub(rest.len()).saturating_add(plain)
 }
 
 /// Marks the bytes of `word` that do not stand for themselves, each in its top bit.
@@ -71,8 +79,8 @@ pub(super) fn plain_len(bytes: &[u8]) -> usize {
 /// [`plain_len`] looks at.
 fn special_bytes(word: u64) -> u64 {
     const EACH: u64 = u64::from_le_bytes([1; 8]);
-    let below = |word: u64, limit: u8| word.wrapping_sub(EACH * u64::from(limit)) & !word;
-    let equal = |byte: u8| below(word ^ (EACH * u64::from(byte)), 1);
+    let below = |word: u64, limit: u8| word.wrapping_sub(u64::from_le_bytes([limit; 8])) & !word;
+    let equal = |byte: u8| below(word ^ u64::from_le_bytes([byte; 8]), 1);
     (below(word, b' ') | equal(b'"') | equal(b'\\')) & (EACH << 7)
 }
 
@@ -106,8 +114,7 @@ fn unescape(content: &str) -> (String, bool) {
     let mut lone_surrogates = false;
     let mut rest = content;
     loop {
-        // In a string's content only a backslash ends a run.
-        let (plain, tail) = rest.split_at(plain_len(rest.as_bytes()));
+        let (plain, tail) = split_plain(rest);
         text.push_str(plain);
         let Some(escape) = tail.strip_prefix('\\') else { break };
         let (character, tail) = unescape_one(escape);
@@ -141,15 +148,15 @@ fn unescape_unicode(digits: &str) -> (Option<char>, &str) {
         && let Some(digits) = rest.strip_prefix("\\u")
         && let (second @ 0xdc00..=0xdfff, rest) = code_unit(digits)
     {
-        return (char::from_u32(0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00)), rest);
+        return (char::decode_utf16([first, second]).next().and_then(Result::ok), rest);
     }
-    (char::from_u32(first), rest)
+    (char::from_u32(first.into()), rest)
 }
 
 /// Four hexadecimal digits, and what follows them. That they are there has been checked.
-fn code_unit(text: &str) -> (u32, &str) {
+fn code_unit(text: &str) -> (u16, &str) {
     let (digits, rest) = text.split_at_checked(4).unwrap_or((text, ""));
-    (u32::from_str_radix(digits, 16).unwrap_or(char::REPLACEMENT_CHARACTER.into()), rest)
+    (u16::from_str_radix(digits, 16).unwrap_or(0xfffd), rest)
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! What a recorded scenario must still say when it is played otherwise: with deadlines that fire late, beside another
-//! endpoint, and with somebody asking to come in after each step.
+//! endpoint, with somebody asking to come in after each step, and with sizes beyond all bounds.
 
-use trunkline_core::{Endpoint, Identity, Input, Millis, Refusal, Settings, Time};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use trunkline_core::{Endpoint, Identity, Input, Millis, Output, Refusal, Settings, Time};
 
 use crate::{
     drive::{Failure, Line, Reached, record},
@@ -86,6 +88,29 @@ pub fn run_asking(bytes: &[u8]) -> Result<(), Box<Failure>> {
         if refused != foretold || open == matches!(refused, Some(Refusal::Draining | Refusal::BackendAway)) {
             let what = format!("{user:?} gets {refused:?}, foretold were {foretold:?} and {open}");
             return Err(failed(Law::OneAnswer, &settings, &log[..=index], *now, what));
+        }
+    }
+    Ok(())
+}
+
+/// 11: whatever a sink and payloads say of their sizes, nothing panics, overflows or loops.
+///
+/// What they say is taken from the end of all numbers; what the machine makes of it is not looked at.
+pub fn run_immense(bytes: &[u8]) -> Result<(), Box<Failure>> {
+    const SIZES: [usize; 4] = [usize::MAX, usize::MAX / 2, usize::MAX - 1, 0];
+    let (settings, log) = record(bytes);
+    let mut endpoint = Endpoint::<Msg>::new(settings.clone(), Time(0));
+    for (index, (now, input, _)) in log.iter().enumerate() {
+        let mut input = input.clone();
+        if let Input::Message { payload, .. } = &mut input {
+            payload.size = SIZES[index % SIZES.len()];
+        }
+        let handled = catch_unwind(AssertUnwindSafe(|| {
+            endpoint.handle(*now, input, &mut |_: Output<'_, Msg>| SIZES[index / 2 % SIZES.len()]);
+        }));
+        if handled.is_err() {
+            let what = "a panic over sizes without bounds".to_owned();
+            return Err(failed(Law::Totality11, &settings, &log[..=index], *now, what));
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use proptest::{
 };
 use trunkline_core_tests::{
     drive::{CASES, Failure, Reached, run, run_carelessly, run_without_harmless},
-    replay::{LATE_CASES, run_asking, run_interleaved, run_late},
+    replay::{LATE_CASES, run_asking, run_immense, run_interleaved, run_late},
     twins::run_twins,
 };
 
@@ -85,6 +85,11 @@ fn two_endpoints_interleaved_behave_as_each_alone() {
 #[test]
 fn what_is_foretold_is_what_who_asks_then_gets() {
     campaign(run_asking);
+}
+
+#[test]
+fn no_sizes_that_a_sink_or_a_payload_claims_panic() {
+    campaign(run_immense);
 }
 
 /// Not a test: finds all kinds of broken laws in so many cases, each with a short trace.

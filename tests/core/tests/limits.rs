@@ -1,7 +1,7 @@
 //! What an endpoint holds at most, where scenarios are too small to go.
 
 use trunkline_core::{
-    Endpoint, Event, Identity, Input, LeaveCause, LinkId, Millis, Output, Refusal, Settings, Time,
+    Endpoint, Event, Fact, Identity, Input, LeaveCause, LinkId, Millis, Output, Refusal, Settings, Time,
 };
 
 /// An endpoint whose link takes everything at once, and whose Pings are answered at once.
@@ -71,6 +71,33 @@ fn an_event_that_is_on_its_way_at_once_waits_for_its_pong_too() {
     lively.now = Time(10);
     lively.happens(Input::Deadline);
     assert_eq!(lively.visits("bob"), Ok(()));
+}
+
+#[test]
+fn a_link_is_full_above_its_mark_and_not_at_it() {
+    let tells_full = |high_bytes| {
+        let mut settings = Settings::default();
+        (settings.link.high_bytes, settings.link.low_bytes) = (high_bytes, 0);
+        let mut endpoint = Endpoint::<String>::new(settings, Time(0));
+        let mut full = false;
+        let mut sink = |output: Output<'_, String>| match output {
+            Output::Event { .. } => 10,
+            Output::Ping { .. } => 8,
+            Output::Fact(Fact::LinkFull) => {
+                full = true;
+                0
+            }
+            _ => 0,
+        };
+        endpoint.handle(Time(0), Input::Deadline, &mut sink);
+        endpoint.handle(Time(0), Input::LinkUp { link: LinkId(1) }, &mut sink);
+        endpoint.handle(Time(0), Input::Ask { identity: Identity::new("ann", []), expires: None }, &mut sink);
+        endpoint.handle(Time(50), Input::Deadline, &mut sink);
+        full
+    };
+    assert!(tells_full(9), "an open of 10 bytes");
+    assert!(tells_full(17), "an open of 10 bytes and a Ping of 8");
+    assert!(!tells_full(18), "no more than that");
 }
 
 #[test]

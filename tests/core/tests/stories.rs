@@ -727,6 +727,26 @@ fn a_link_that_breaks_before_all_is_announced_does_not_end_the_outage() {
 }
 
 #[test]
+fn the_outage_ends_when_the_last_of_the_announced_is_confirmed() {
+    told!(
+        Story::new()
+            .comes("ann")
+            .comes("bob")
+            .after(100)
+            .backend_vanishes()
+            .link_breaks()
+            .comes("ann#2")
+            .after(300)
+            .link_up()
+            .after(10)
+            .holds_pongs()
+            .after(95)
+            .returns_pongs()
+            .after(20)
+    );
+}
+
+#[test]
 fn an_endpoint_that_holds_no_clients_closes_them_at_once() {
     told!(
         Story::with(|set| {
@@ -762,7 +782,7 @@ fn a_link_that_answers_no_ping_is_broken() {
 #[test]
 fn dials_wait_longer_and_longer() {
     told!(
-        Story::with(|set| set.seed = 7)
+        Story::with(|set| set.seed = 7 << 32)
             .after(50)
             .backend_refuses()
             .link_breaks()
