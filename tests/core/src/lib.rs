@@ -2,6 +2,7 @@
 //! them; stories that people read. Nothing here touches a socket, or the shell.
 
 pub mod drive;
+pub mod fuzz;
 pub mod history;
 pub mod laws;
 pub mod reference;
