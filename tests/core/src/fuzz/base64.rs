@@ -22,11 +22,23 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     for group in text.trim_end_matches('=').as_bytes().chunks(4) {
         let mut bits = 0;
         for digit in group {
-            bits = bits << 6 | DIGITS.iter().position(|known| known == digit)?;
+            bits = bits << 6 | value(*digit)?;
         }
         bits <<= 6 * (4 - group.len());
         bytes.extend_from_slice(&bits.to_be_bytes()[5..][..group.len().saturating_sub(1)]);
     }
     // Whatever else stands there, such as bits that are left over or padding that is missing, is not canonical.
     (encode(&bytes) == text).then_some(bytes)
+}
+
+fn value(digit: u8) -> Option<usize> {
+    let value = match digit {
+        b'A'..=b'Z' => digit - b'A',
+        b'a'..=b'z' => digit - b'a' + 26,
+        b'0'..=b'9' => digit - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => return None,
+    };
+    Some(usize::from(value))
 }

@@ -43,37 +43,40 @@ pub fn check(bytes: &[u8]) {
     };
     let limit = MESSAGE_BYTES_MAX[usize::from(choice >> 1 & 3)];
     let piece = usize::from(choice >> 3) + 1;
-    let (told, stop) = read(stream, stream.len(), role, limit);
+    let (told, stop, taken) = read(stream, stream.len(), role, limit);
     for size in [1, piece] {
-        assert_eq!(read(stream, size, role, limit), (told.clone(), stop), "in pieces of {size}");
+        assert_eq!(read(stream, size, role, limit), (told.clone(), stop, taken), "in pieces of {size}");
     }
+    lengths_are_short(&stream[..taken]);
     agrees(stream, role, limit, &told, stop);
     for role in [role, other] {
         comes_back(&told, role, piece, limit);
     }
 }
 
-/// Reads a stream that comes in pieces, as the shell does: what is not complete is kept until more comes.
-fn read(stream: &[u8], piece: usize, role: Role, limit: usize) -> (Vec<Told>, Stop) {
+/// Reads a stream that comes in pieces, as the shell does: what is not complete is kept until more comes. The last of
+/// what it returns is how many bytes were frames that could be taken.
+fn read(stream: &[u8], piece: usize, role: Role, limit: usize) -> (Vec<Told>, Stop, usize) {
     let mut decoder = Decoder::new(role, limit);
-    let (mut buffer, mut told) = (Vec::new(), Vec::new());
+    let (mut buffer, mut told, mut all) = (Vec::new(), Vec::new(), 0);
     for bytes in stream.chunks(piece.max(1)) {
         buffer.extend_from_slice(bytes);
         loop {
             let (taken, item) = match decoder.decode(&mut buffer) {
                 Ok(Some((taken, item))) => (taken, item.map(tell)),
                 Ok(None) => break,
-                Err(fault) => return (told, Stop::Fault(fault)),
+                Err(fault) => return (told, Stop::Fault(fault), all),
             };
             assert!(0 < taken && taken <= buffer.len(), "{taken} bytes taken of {}", buffer.len());
             buffer.drain(..taken);
+            all += taken;
             told.extend(item);
             if let Some(Told::Close(..)) = told.last() {
-                return (told, Stop::Closed);
+                return (told, Stop::Closed, all);
             }
         }
     }
-    (told, Stop::Incomplete(buffer.len()))
+    (told, Stop::Incomplete(buffer.len()), all)
 }
 
 fn tell(item: Item<'_>) -> Told {
@@ -83,6 +86,23 @@ fn tell(item: Item<'_>) -> Told {
         Item::Ping(payload) => Told::Ping(payload.to_vec()),
         Item::Pong(payload) => Told::Pong(payload.to_vec()),
         Item::Close(code, reason) => Told::Close(code, reason.to_owned()),
+    }
+}
+
+/// Demands that the length of each frame is in its shortest form (RFC 6455, section 5.2), which tungstenite overlooks.
+fn lengths_are_short(frames: &[u8]) {
+    let mut rest = frames;
+    while let [_, second, after @ ..] = rest {
+        let key = if second & 0x80 == 0 { 0 } else { 4 };
+        let (bytes, least) = match second & 0x7f {
+            126 => (2, 126),
+            127 => (8, 0x1_0000),
+            _ => (0, 0),
+        };
+        let long = after[..bytes].iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+        let length = if bytes == 0 { usize::from(second & 0x7f) } else { long };
+        assert!(length >= least, "a length of {length} was taken in {bytes} bytes");
+        rest = &after[bytes + key + length..];
     }
 }
 
@@ -156,6 +176,6 @@ fn comes_back(told: &[Told], role: Role, size_hint: usize, limit: usize) {
         assert_eq!(size, stream.len() - before);
     }
     let stop = if let Some(Told::Close(..)) = told.last() { Stop::Closed } else { Stop::Incomplete(0) };
-    assert_eq!(read(&stream, stream.len(), role, limit), (told.to_vec(), stop));
+    assert_eq!(read(&stream, stream.len(), role, limit), (told.to_vec(), stop, stream.len()));
     agrees(&stream, role, limit, told, stop);
 }
