@@ -225,7 +225,9 @@ impl fmt::Display for TemplateError {
             TemplateFault::BadPercent => {
                 f.write_str("has a % without two hexadecimal digits: write %25 for a percent sign")
             }
-            TemplateFault::NotUtf8 => f.write_str("has percent-encoded bytes that are not UTF-8"),
+            TemplateFault::NotUtf8 => {
+                f.write_str("has percent-encoded bytes that are not UTF-8: write %C3%A9 for é, and not %E9")
+            }
         }
     }
 }

@@ -161,7 +161,9 @@ impl<'a> Reader<'a> {
         if let (Some(value), None) = (value, table) {
             self.problem(&place, format!("{}; write a table: [{}]", what_it_is(value), place.name));
         }
-        let suffix = key.to_ascii_uppercase().replace('-', "_");
+        // Whatever the key is, the variable has a name that can be printed and set.
+        let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+        let suffix: String = key.chars().map(letter).collect();
         // What is missing in a table that is missing is shown where the table would be.
         let line = line.or(layer.line);
         Layer { table, line, name: place.name, variables: format!("{}_{suffix}", layer.variables) }

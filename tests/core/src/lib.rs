@@ -3,6 +3,7 @@
 
 pub mod canon;
 pub mod drive;
+pub mod fuzz;
 pub mod history;
 pub mod laws;
 pub mod model;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use proptest::{collection::vec, prelude::*, sample::select};
 use trunkline_core::path::{Match, PathFault, Routes, Template, TemplateFault};
+use trunkline_core_tests::fuzz::path::{decode, finds, matches, shared_path};
 
 fn template(source: &str) -> Template {
     Template::parse(source).unwrap_or_else(|error| panic!("{error}"))
@@ -105,7 +106,7 @@ fn what_is_wrong_with_a_template_is_said_with_the_remedy() {
         ("/a?b", r#""/a?b" contains '?', which ends a path: leave out what follows, or write %3F"#),
         ("/a#b", r##""/a#b" contains '#', which ends a path: leave out what follows, or write %23"##),
         ("/100%", r#""/100%" has a % without two hexadecimal digits: write %25 for a percent sign"#),
-        ("/%FF", r#""/%FF" has percent-encoded bytes that are not UTF-8"#),
+        ("/%FF", r#""/%FF" has percent-encoded bytes that are not UTF-8: write %C3%A9 for é, and not %E9"#),
     ];
     for (source, expected) in cases {
         let error = Template::parse(source).expect_err(source);
@@ -188,41 +189,16 @@ fn small_paths() -> Vec<String> {
     paths
 }
 
-/// Whether the path matches the template, and the values of its parameters: by the template's text, segment by
-/// segment, with nothing shared with the core.
-fn oracle(source: &str, path: &str) -> Option<Vec<String>> {
-    let mut values = Vec::new();
-    let mut path = path.strip_prefix('/');
-    for segment in source.split('/').skip(1) {
-        let rest = path?;
-        if segment.starts_with("{*") {
-            values.push(rest.replace("%2F", "/"));
-            return (!rest.is_empty()).then_some(values);
-        }
-        let (text, after) = match rest.split_once('/') {
-            Some((text, after)) => (text, Some(after)),
-            None => (rest, None),
-        };
-        match segment.starts_with('{') {
-            true if text.is_empty() => return None,
-            true => values.push(text.replace("%2F", "/")),
-            false if text != segment => return None,
-            false => {}
-        }
-        path = after;
-    }
-    path.is_none().then_some(values)
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn two_templates_overlap_just_if_some_small_path_matches_both(one in source(), another in source()) {
-        let both = |path: &String| oracle(&one, path).is_some() && oracle(&another, path).is_some();
+        let both = |path: &String| matches(&one, path).is_some() && matches(&another, path).is_some();
         let shared = small_paths().into_iter().find(both);
         let routes = Routes::new([template(&one), template(&another)]);
         prop_assert_eq!(routes.is_err(), shared.is_some(), "{} and {} share {:?}", one, another, shared);
+        prop_assert_eq!(shared_path(&one, &another).is_some(), shared.is_some());
     }
 
     #[test]
@@ -234,13 +210,8 @@ proptest! {
                 kept.push(source);
             }
         }
-        let routes = routes(&kept);
         for path in small_paths() {
-            let expected = kept.iter().enumerate().find_map(|(at, source)| Some((at, oracle(source, &path)?)));
-            let found = routes.find(&path).expect("it decodes").map(|found| {
-                (found.index, found.params.into_iter().map(|(_, value)| value.into_owned()).collect())
-            });
-            prop_assert_eq!(found, expected, "{} in {:?}", path, kept);
+            finds(&kept, &path);
         }
     }
 
@@ -259,22 +230,6 @@ proptest! {
     fn any_template_and_any_path_are_answered(source in "[/{}*a%?é]{0,8}", path in "[/%0aCé9]{0,10}") {
         let _answered = Template::parse(&source).map(|template| Routes::new([template]).map(|_| ()));
         let is_fault = routes(&["/{*rest}"]).find(&path).is_err();
-        let bytes = percent_decoded(&path);
-        prop_assert_eq!(is_fault, bytes.is_none_or(|bytes| String::from_utf8(bytes).is_err()));
+        prop_assert_eq!(is_fault, decode(&path).is_none());
     }
-}
-
-fn percent_decoded(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = text.bytes();
-    let mut out = Vec::new();
-    while let Some(byte) = bytes.next() {
-        if byte != b'%' {
-            out.push(byte);
-            continue;
-        }
-        let mut digit = || char::from(bytes.next()?).to_digit(16);
-        let (high, low) = (digit()?, digit()?);
-        out.push(u8::try_from(high * 16 + low).ok()?);
-    }
-    Some(out)
 }

@@ -1,4 +1,5 @@
-//! What the tests of the whole gateway share: a rig of real sockets, and the load tool.
+//! What the tests of the whole gateway share: a rig of real sockets, the bodies of fuzz targets, and the load tool.
 
+pub mod fuzz;
 pub mod load;
 pub mod rig;

@@ -191,6 +191,15 @@ fn endpoints_that_are_missing_or_incomplete() {
 }
 
 #[test]
+fn a_variable_is_shown_as_it_can_be_set_whatever_the_endpoint_is_called() {
+    let text = "[endpoints.\"a-é=\\n\"]\npath = \"/\"\nbackend = \"ws://h\"\ntoken.algorithms = [\"HS256\"]";
+    let problems = Config::parse(text, Path::new("nowhere"), |_| None).map(|_| ()).expect_err("no name");
+    let said = problems.to_string();
+    assert!(said.ends_with("or set TRUNKLINE_ENDPOINTS_A_____TOKEN_SECRET"), "{said}");
+    assert_eq!(said.lines().count(), 2, "{said}");
+}
+
+#[test]
 fn paths_that_are_wrong_or_overlap() {
     let path = |path: &str| said_of(&lobby("").replace("/lobby/{id}", path));
     assert_eq!(path("/lobby/{id"), "line 2: endpoints.lobby.path: \"/lobby/{id\" has no closing brace");

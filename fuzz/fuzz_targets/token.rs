@@ -1,0 +1,4 @@
+//! See `trunkline_gateway_tests::fuzz::token`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| trunkline_gateway_tests::fuzz::token::check(bytes));
