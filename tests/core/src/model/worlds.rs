@@ -139,20 +139,18 @@ pub fn pairs() -> Vec<Named> {
 /// Those that take minutes each.
 pub fn large() -> Vec<Named> {
     use Feature::{Closes, Drain, Expiry, Keepalive, Lags, Messages, Outage, Redelivers, Sends, Users};
-    let change = |(name, mut spec): Named, what: &str, change: &dyn Fn(&mut Spec)| {
-        change(&mut spec);
-        (format!("{name}; {what}"), spec)
-    };
+    let (mut three_users, mut two_each_way) = (named(3, &[Users]), named(2, &[Users, Messages, Sends]));
+    three_users.0.push_str("; 3 users");
+    three_users.1.users = 3;
+    two_each_way.0.push_str("; 2 messages each way");
+    (two_each_way.1.messages, two_each_way.1.actions) = (2, 2);
     vec![
-        change(named(3, &[Users]), "3 users", &|spec| spec.users = 3),
-        change(named(3, &[Users, Messages]), "3 users", &|spec| (spec.users, spec.events) = (3, 1)),
-        named(3, &[Messages, Closes]),
-        change(named(2, &[Users, Messages, Sends]), "2 messages each way", &|spec| {
-            (spec.messages, spec.actions) = (2, 2);
-        }),
-        named(2, &[Users, Messages, Closes, Lags]),
-        named(2, &[Messages, Closes, Sends, Redelivers, Keepalive]),
+        three_users,
         named(2, &[Messages, Expiry, Outage, Drain]),
+        named(3, &[Messages, Closes]),
+        named(2, &[Messages, Closes, Sends, Redelivers, Keepalive]),
+        named(2, &[Users, Messages, Closes, Lags]),
+        two_each_way,
     ]
 }
 
