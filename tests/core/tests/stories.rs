@@ -998,6 +998,22 @@ fn a_session_ends_with_its_token() {
 }
 
 #[test]
+fn what_waits_for_the_link_when_a_token_expires_is_dropped_and_counted() {
+    told!(
+        Story::with(|set| (set.link.high_bytes, set.link.low_bytes) = (150, 50))
+            .comes_until("ann", 100)
+            .after(50)
+            .stalls_link()
+            .says("ann", "one")
+            .says("ann", "two")
+            .says("ann", "this waits")
+            .after(50)
+            .link_flows()
+            .after(200)
+    );
+}
+
+#[test]
 fn a_session_may_outlive_its_token() {
     told!(
         Story::with(|set| set.expiry = Expiry::Ignore)
