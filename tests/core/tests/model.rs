@@ -3,7 +3,13 @@
 //! How many states and transitions each has is pinned: that changes with any change in what the machine does, and shows
 //! that a world has not become smaller than it was thought to be.
 
-use std::{fmt::Write as _, time::Instant};
+use std::{
+    fmt::Write as _,
+    panic::resume_unwind,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::Instant,
+};
 
 use trunkline_core_tests::{
     drive::{CASES, Reached},
@@ -16,24 +22,44 @@ use trunkline_core_tests::{
 /// No world is larger.
 const STATES_MAX: usize = 40_000_000;
 
-/// Exhausts them, and tells of each how large it is; also at once, since some take their time.
-#[allow(clippy::print_stdout)]
+/// Exhausts them, and tells of each how large it is; also at once, since some take their time. Each core takes the next
+/// that nobody has taken.
 fn exhaust(worlds: &[Named]) -> (String, Reached) {
+    let next = AtomicUsize::new(0);
+    let explorer = || {
+        let mine = std::iter::from_fn(|| worlds.get(next.fetch_add(1, Ordering::Relaxed)).map(exhaust_one));
+        mine.collect::<Vec<_>>()
+    };
+    let mut explored: Vec<_> = thread::scope(|scope| {
+        let explorers: Vec<_> = (0..thread::available_parallelism().map_or(1, usize::from))
+            .map(|_| scope.spawn(explorer))
+            .collect();
+        let joined = explorers.into_iter().map(|one| one.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        joined.flatten().collect()
+    });
+    let place = |name: &str| worlds.iter().position(|world| world.0 == name);
+    explored.sort_by_key(|(name, ..)| place(name));
     let (mut table, mut reached) = (String::new(), Reached::new());
-    for (name, spec) in worlds {
-        let start = Instant::now();
-        let explored = explore(spec, STATES_MAX).unwrap_or_else(|failure| panic!("{name}: {failure:?}"));
-        let line = format!(
-            "{name}: {} states, {} transitions, {} steps to the farthest, agreement within {}",
-            explored.states, explored.transitions, explored.depth, explored.settles_within
-        );
-        println!("{line}; {} twins, {:.1?}", explored.twins, start.elapsed());
+    for (_, line, cases) in explored {
         let _ = writeln!(table, "{line}");
-        for (case, count) in explored.reached {
+        for (case, count) in cases {
             *reached.entry(case).or_default() += count;
         }
     }
     (table, reached)
+}
+
+/// A world's name, its size in words, and what was reached in it.
+#[allow(clippy::print_stdout)]
+fn exhaust_one((name, spec): &Named) -> (&str, String, Reached) {
+    let start = Instant::now();
+    let explored = explore(spec, STATES_MAX).unwrap_or_else(|failure| panic!("{name}: {failure:?}"));
+    let line = format!(
+        "{name}: {} states, {} transitions, {} steps to the farthest, agreement within {}",
+        explored.states, explored.transitions, explored.depth, explored.settles_within
+    );
+    println!("{line}; {} twins, {:.1?}", explored.twins, start.elapsed());
+    (name, line, explored.reached)
 }
 
 macro_rules! assert_pinned {
