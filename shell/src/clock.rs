@@ -1,9 +1,11 @@
-//! The one module that reads clocks, so that a simulator can take their place.
+//! Clocks: the machine's time, and the wall clock beside it.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use trunkline_core::{Millis, Time};
+
+pub(crate) use crate::world::unix_millis;
 
 /// The machine's time: milliseconds since the clock was made, which never go back.
 #[derive(Clone, Copy, Debug)]
@@ -41,9 +43,4 @@ const FOREVER_MS: u64 = 1_000_000_000_000;
 /// The wall clock: seconds since the Unix epoch.
 pub fn unix_seconds() -> u64 {
     unix_millis() / 1000
-}
-
-/// Milliseconds since the Unix epoch.
-pub fn unix_millis() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

@@ -1,20 +1,11 @@
-//! The one module that opens sockets, so that a simulator can take their place.
+//! The one module that opens sockets, and asks what becomes of them, so that a simulator can take its place.
 
-use std::{
-    cell::RefCell,
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, time::Duration};
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::lookup_host,
-    time::timeout,
-};
+use tokio::{net::lookup_host, time::timeout};
+
+use crate::sys;
 
 /// What the gateway listens and talks with; nothing else in it names the library's sockets.
 pub use tokio::net::{TcpListener, TcpStream};
@@ -85,7 +76,7 @@ pub fn tune_link(stream: &TcpStream) -> io::Result<()> {
 /// # Errors
 ///
 /// The connection has ended or failed before it said anything.
-pub async fn begins(stream: &TcpStream, expected: impl Fn(&[u8]) -> bool) -> io::Result<bool> {
+pub async fn begins(stream: &mut TcpStream, expected: impl Fn(&[u8]) -> bool) -> io::Result<bool> {
     let mut beginning = [0; BEGINNING_BYTES];
     match stream.peek(&mut beginning).await? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -93,42 +84,14 @@ pub async fn begins(stream: &TcpStream, expected: impl Fn(&[u8]) -> bool) -> io:
     }
 }
 
-/// A connection that one thread reads and writes through a shared reference.
-#[derive(Debug)]
-pub struct Stream(RefCell<TcpStream>);
+/// Whether the peer has reset the connection, or its machine has vanished, as far as TCP has noticed.
+pub fn is_reset(stream: &mut TcpStream) -> bool {
+    sys::is_closed(stream)
+}
 
-impl Stream {
-    /// Takes a connection over.
-    pub fn new(stream: TcpStream) -> Self {
-        Stream(RefCell::new(stream))
-    }
-
-    /// Reads what is there: 0 bytes at the end of the stream.
-    pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(buffer);
-        ready!(Pin::new(&mut *self.0.borrow_mut()).poll_read(cx, &mut buffer))?;
-        Poll::Ready(Ok(buffer.filled().len()))
-    }
-
-    /// Writes as much as the socket takes.
-    pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_write(cx, bytes)
-    }
-
-    /// Says that nothing more will be written.
-    pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_shutdown(cx)
-    }
-
-    /// Whether the peer has reset the connection, or its machine has vanished, as far as TCP has noticed.
-    pub fn is_reset(&self) -> bool {
-        crate::sys::is_closed(&*self.0.borrow())
-    }
-
-    /// Whether the peer's machine leaves unanswered what is sent to it.
-    pub fn is_unanswered(&self) -> bool {
-        crate::sys::is_unanswered(&*self.0.borrow())
-    }
+/// Whether the peer's machine leaves unanswered what is sent to it.
+pub fn is_unanswered(stream: &TcpStream) -> bool {
+    sys::is_unanswered(stream)
 }
 
 /// A connection on its way to another thread's runtime.
@@ -149,6 +112,6 @@ pub fn detach(stream: TcpStream) -> io::Result<Detached> {
 /// # Errors
 ///
 /// The system refuses.
-pub fn attach(stream: Detached) -> io::Result<Stream> {
-    TcpStream::from_std(stream.0).map(Stream::new)
+pub fn attach(stream: Detached) -> io::Result<TcpStream> {
+    TcpStream::from_std(stream.0)
 }

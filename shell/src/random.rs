@@ -1,6 +1,8 @@
-//! The one module that draws randomness, so that a simulator can take its place.
+//! Randomness: masks, keys, secrets and seeds.
 
 use rand::{Rng, rngs::StdRng};
+
+use crate::world;
 
 /// A source of unpredictable numbers (ChaCha, seeded by the system). RFC 6455, section 10.3, asks that masks be so.
 #[derive(Debug)]
@@ -9,7 +11,7 @@ pub struct Random(StdRng);
 impl Random {
     /// Seeded by the system.
     pub fn new() -> Self {
-        Random(rand::make_rng())
+        Random(world::generator())
     }
 
     /// The mask of one frame.

@@ -1,15 +1,13 @@
 //! Threads that run endpoints.
 
-use std::{io, rc::Rc, thread};
+use std::{io, rc::Rc};
 
-use tokio::{
-    runtime::{Builder, LocalOptions},
-    sync::{mpsc, oneshot, watch},
-};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     config::EndpointConfig,
     endpoint::{self, Command, Status},
+    world,
 };
 
 /// What an endpoint needs to begin.
@@ -31,20 +29,7 @@ pub(crate) struct Start {
 ///
 /// The system has no thread, or no descriptors for it.
 pub(crate) fn spawn(index: usize, endpoints: Vec<Start>) -> io::Result<()> {
-    let (began, begun) = std::sync::mpsc::channel();
-    thread::Builder::new().name(format!("endpoints-{index}")).spawn(move || {
-        match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
-            Ok(runtime) => {
-                // `spawn` waits for it.
-                let _ = began.send(Ok(()));
-                runtime.block_on(run(endpoints));
-            }
-            Err(error) => {
-                let _ = began.send(Err(error));
-            }
-        }
-    })?;
-    begun.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended before it began")))
+    world::start_thread(format!("endpoints-{index}"), move || run(endpoints))
 }
 
 async fn run(endpoints: Vec<Start>) {

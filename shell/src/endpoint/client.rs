@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     config::EndpointConfig,
-    net::Stream,
+    stream::Stream,
     ws::{Decoder, Item, Opcode, Role, frame},
 };
 

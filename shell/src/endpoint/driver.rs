@@ -22,6 +22,7 @@ use super::{
 use crate::{
     clock::unix_millis,
     net,
+    stream::Stream,
     ws::{Item, Opcode, frame},
 };
 
@@ -140,6 +141,7 @@ impl Driver {
             Command::Attach { session, stream, early, permit } => {
                 match (hub.client(session), net::attach(stream)) {
                     (Some(client), Ok(stream)) => {
+                        let stream = Stream::new(stream);
                         hub.machine.borrow_mut().outlet.check_later(now, session);
                         hub.client_tasks.set(hub.client_tasks.get() + 1);
                         tokio::task::spawn_local(client.serve(Rc::clone(hub), stream, early, permit));

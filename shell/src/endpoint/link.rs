@@ -25,7 +25,8 @@ use trunkline_core::CloseCode;
 
 use crate::{
     config::{BackendUrl, EndpointConfig},
-    net::{self, Stream},
+    net,
+    stream::Stream,
     ws::{Decoder, Fault, Item, Role, frame},
 };
 

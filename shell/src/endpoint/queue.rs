@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::net::Stream;
+use crate::stream::Stream;
 
 /// A queue of frames as bytes. Empty, it holds no memory beyond `KEEP_BYTES`.
 #[derive(Debug)]

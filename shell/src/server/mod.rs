@@ -80,12 +80,12 @@ pub(crate) async fn accept(front: Rc<Front>, listener: TcpListener, serves: Serv
 }
 
 /// Answers what comes over one connection, until it is upgraded, ends, or has taken too long.
-async fn serve(front: Rc<Front>, stream: TcpStream, peer: SocketAddr, serves: Serves) {
+async fn serve(front: Rc<Front>, mut stream: TcpStream, peer: SocketAddr, serves: Serves) {
     if net::tune_client(&stream).is_err() {
         return;
     }
     let limits = front.limits.clone();
-    match timeout(limits.handshake_timeout, net::begins(&stream, may_be_http)).await {
+    match timeout(limits.handshake_timeout, net::begins(&mut stream, may_be_http)).await {
         Ok(Ok(true)) => {}
         Ok(Ok(false)) => return handshake::refuse_raw(stream, peer).await,
         Ok(Err(_)) | Err(_) => return,

@@ -1,0 +1,44 @@
+//! The whole gateway on a simulated network, in virtual time: the shell's own files, but for the three modules that
+//! touch the world (`net`, `sys`, `world`), which are this package's.
+//!
+//! A run is made of one number, its seed: who the clients are and what they do, how the backends behave, what fails
+//! and when ([`plan`]). [`run`] plays it and returns its [`record`]: what clients and backends have seen, and nothing from
+//! inside the gateway. [`judge`] holds that against the laws.
+
+// From here to the end of the list: the gateway, as `shell/src/lib.rs` has it.
+#[path = "../../../shell/src/clock.rs"]
+pub mod clock;
+#[path = "../../../shell/src/config/mod.rs"]
+pub mod config;
+#[path = "../../../shell/src/endpoint/mod.rs"]
+pub mod endpoint;
+#[path = "../../../shell/src/gateway.rs"]
+pub mod gateway;
+#[path = "../../../shell/src/log.rs"]
+pub mod log;
+#[path = "../../../shell/src/random.rs"]
+pub mod random;
+#[path = "../../../shell/src/server/mod.rs"]
+mod server;
+#[path = "../../../shell/src/stream.rs"]
+mod stream;
+#[path = "../../../shell/src/token/mod.rs"]
+pub mod token;
+#[path = "../../../shell/src/worker.rs"]
+mod worker;
+#[path = "../../../shell/src/ws/mod.rs"]
+pub mod ws;
+
+// In place of the gateway's.
+mod net;
+mod sys;
+mod world;
+
+mod backend;
+mod client;
+pub mod judge;
+pub mod plan;
+pub mod record;
+mod run;
+
+pub use run::{Outcome, run};

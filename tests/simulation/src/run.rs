@@ -1,0 +1,205 @@
+//! One run: hosts, a network that fails as planned, and what came of it.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    panic,
+    path::Path,
+    rc::Rc,
+    sync::Once,
+    thread,
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+use turmoil::{Builder, Sim};
+
+use crate::{
+    backend::Backend,
+    client::{Crowd, live},
+    config::Config,
+    gateway::Gateway,
+    judge::{self, Reached},
+    plan::{BACKENDS, CLIENTS, Fault, GATEWAY, LAST_WORD_MS, Plan, REST_MS, STOP_MS_MAX},
+    record::{Entry, Log, What},
+    world,
+};
+
+/// Hosts run in turns of this length, and a segment takes at least one.
+const TICK: Duration = Duration::from_millis(5);
+/// Segments on their way on a connection, in each direction; connections that wait to be accepted.
+const SEGMENTS_MAX: usize = 64;
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// All that happened.
+    pub log: Vec<Entry>,
+    /// Which laws were broken, and how.
+    pub broken: Vec<String>,
+    /// How often each case of interest occurred.
+    pub reached: Reached,
+}
+
+/// Plays the run that a seed stands for, and judges it. It has a thread of its own, so that nothing of another run is left
+/// on it.
+pub fn run(seed: u64) -> Outcome {
+    watch_panics();
+    let played = thread::spawn(move || {
+        let plan = Plan::of(seed);
+        let (log, failure) = play(&plan);
+        let panics = PANICS.take();
+        let verdict = judge::judge(&plan, &log);
+        let mut broken = verdict.broken;
+        broken.extend(panics.into_iter().map(|panic| format!("law 11: {panic}")));
+        broken.extend(failure);
+        Outcome { log, broken, reached: verdict.reached }
+    });
+    played.join().unwrap_or_else(|_| Outcome {
+        log: Vec::new(),
+        broken: vec!["the simulator itself has panicked".to_owned()],
+        reached: BTreeMap::new(),
+    })
+}
+
+thread_local! {
+    /// Panics of tasks, which tokio keeps to itself.
+    static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+fn watch_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            PANICS.with_borrow_mut(|panics| panics.push(info.to_string()));
+            before(info);
+        }));
+    });
+}
+
+/// Its log, and what has gone wrong with the hosts themselves.
+fn play(plan: &Plan) -> (Vec<Entry>, Option<String>) {
+    world::begin(plan.seed);
+    let log = Log::default();
+    let stop = Rc::new(Notify::new());
+    let (stopping, stopped) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
+    let backends: Vec<_> = plan
+        .backends
+        .iter()
+        .enumerate()
+        .map(|(index, backend)| Rc::new(Backend::new(index, *backend, plan.heals_at, log.clone())))
+        .collect();
+    let mut sim = Builder::new()
+        .rng_seed(plan.seed)
+        .tick_duration(TICK)
+        .simulation_duration(Duration::from_hours(1))
+        .min_message_latency(Duration::from_millis(plan.latency_ms.0))
+        .max_message_latency(Duration::from_millis(plan.latency_ms.1))
+        .tcp_capacity(SEGMENTS_MAX)
+        .build();
+    for (host, backend) in BACKENDS.into_iter().zip(&backends) {
+        let backend = Rc::clone(backend);
+        sim.host(host, move || {
+            let backend = Rc::clone(&backend);
+            async move { Ok(backend.run().await?) }
+        });
+    }
+    let config = plan.config();
+    let (log_of_gateway, told, ended) = (log.clone(), Rc::clone(&stop), Rc::clone(&stopped));
+    sim.host(GATEWAY, move || {
+        let (config, log) = (config.clone(), log_of_gateway.clone());
+        let (told, ended) = (Rc::clone(&told), Rc::clone(&ended));
+        async move {
+            let config = Config::parse(&config, Path::new("."), |_| None)?;
+            log.note(What::GatewayBegan);
+            Gateway::new(config).run(|_| (), async move { told.notified().await }).await?;
+            log.note(What::Stopped);
+            ended.set(true);
+            Ok(())
+        }
+    });
+    let next = Rc::new(Cell::new(1));
+    for (host, seeds) in CLIENTS.into_iter().zip(&plan.clients) {
+        let crowd = Crowd {
+            host,
+            log: log.clone(),
+            next: Rc::clone(&next),
+            heals_at: plan.heals_at,
+            stopping: Rc::clone(&stopping),
+        };
+        let seeds = seeds.clone();
+        sim.host(host, move || {
+            let (crowd, seeds) = (crowd.clone(), seeds.clone());
+            async move {
+                let clients = seeds.iter().map(|seed| tokio::task::spawn_local(live(crowd.clone(), *seed)));
+                for client in clients.collect::<Vec<_>>() {
+                    let _ = client.await;
+                }
+                Ok(())
+            }
+        });
+    }
+
+    let rested_at = plan.heals_at + REST_MS + 2 * LAST_WORD_MS;
+    let steps = |sim: &mut Sim<'_>| {
+        let mut faults = Faults::new(plan);
+        while now(sim) < rested_at {
+            faults.carry_out(sim, &log);
+            sim.step()?;
+        }
+        backends.iter().for_each(|backend| log.note_at(now(sim), backend.believes()));
+        log.note_at(now(sim), What::ToldToStop);
+        stop.notify_one();
+        stopping.set(true);
+        while now(sim) < rested_at + STOP_MS_MAX && !stopped.get() {
+            sim.step()?;
+        }
+        // What the gateway has said last arrives.
+        for _ in 0..200 {
+            sim.step()?;
+        }
+        backends.iter().for_each(|backend| log.note_at(now(sim), backend.believes()));
+        Ok::<_, Box<dyn std::error::Error>>(())
+    };
+    let failure = steps(&mut sim).err().map(|error| format!("a host has failed: {error}"));
+    (log.take(), failure)
+}
+
+fn now(sim: &Sim<'_>) -> u64 {
+    sim.elapsed().as_millis() as u64
+}
+
+/// What is to fail, and to be whole again.
+struct Faults {
+    /// When, what, and whether it begins then.
+    due: Vec<(u64, Fault, bool)>,
+}
+
+impl Faults {
+    fn new(plan: &Plan) -> Self {
+        let begin_and_end =
+            |&(at, span, fault): &(u64, u64, Fault)| [(at, fault, true), (at + span, fault, false)];
+        let mut due: Vec<_> = plan.faults.iter().flat_map(begin_and_end).collect();
+        due.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
+        Faults { due }
+    }
+
+    fn carry_out(&mut self, sim: &mut Sim<'_>, log: &Log) {
+        while let Some((_, fault, begins)) = self.due.pop_if(|(at, ..)| *at <= now(sim)) {
+            log.note_at(now(sim), What::Fault(fault, begins));
+            match (fault, begins) {
+                (Fault::Held(host), true) => sim.hold(GATEWAY, host),
+                (Fault::Held(host), false) => sim.release(GATEWAY, host),
+                (Fault::CutOff(host), true) => sim.partition(GATEWAY, host),
+                (Fault::CutOff(host), false) => sim.repair(GATEWAY, host),
+                (Fault::Crash(host), true) => sim.crash(host),
+                (Fault::Crash(host), false) => sim.bounce(host),
+                (Fault::Killed, true) => sim.crash(GATEWAY),
+                (Fault::Killed, false) => sim.bounce(GATEWAY),
+                (Fault::ClockSet(forward), true) => world::set_wall_clock(forward),
+                (Fault::ClockSet(_), false) => {}
+            }
+        }
+    }
+}
