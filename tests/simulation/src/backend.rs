@@ -22,7 +22,7 @@ use tokio_tungstenite::{WebSocketStream, accept_async, tungstenite::Message};
 use crate::{
     net::{self, TcpStream},
     plan::BackendPlan,
-    record::{EndpointIndex, Event, Kind, Log, What},
+    record::{EndpointIndex, Event, Kind, Leaving, Log, What},
     world,
 };
 
@@ -33,6 +33,10 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// Users of a link that has ended are forgotten if nobody opens them again within this time: only so can a backend know
 /// of the users of a gateway that was killed (language.md, "Clients that are too slow, and the end of the gateway").
 const FORGET_AFTER: Duration = Duration::from_secs(10);
+/// How long a link that its backend ends is still read, after the last that came.
+const LAST_READ: Duration = Duration::from_millis(50);
+/// How long a backend that stalls reads nothing.
+const STALL: Duration = Duration::from_secs(3);
 /// What a user is sent that is to be too much.
 const FLOOD: usize = 60;
 const FLOOD_BYTES: usize = 2_000;
@@ -132,8 +136,15 @@ struct Process {
     outbox: RefCell<Option<(u32, mpsc::UnboundedSender<Message>)>>,
 }
 
-/// An event on its way from the library to the application: over which link it came, and when it is handled.
-type Due = (u32, Instant, Event);
+/// What the library hands to the application.
+enum Heard {
+    Event(Event),
+    /// The link has ended.
+    End,
+}
+
+/// What is on its way from the library to the application: over which link it came, and when it is handled.
+type Due = (u32, Instant, Heard);
 
 impl Process {
     /// Whether something happens that is this likely while things may fail.
@@ -143,14 +154,15 @@ impl Process {
 
     /// The application.
     async fn apply_all(self: Rc<Self>, mut due: mpsc::UnboundedReceiver<Due>) {
-        while let Some((link, at, event)) = due.recv().await {
+        while let Some((link, at, heard)) = due.recv().await {
             sleep_until(at).await;
-            self.apply(link, event);
+            self.apply(link, heard);
         }
     }
 
-    fn apply(&self, link: u32, event: Event) {
+    fn apply(&self, link: u32, heard: Heard) {
         let backend = &self.backend;
+        let Heard::Event(event) = heard else { return backend.forget_later() };
         match event.kind {
             Kind::Open => {
                 backend.opens.set(backend.opens.get() + 1);
@@ -214,56 +226,66 @@ struct Link {
 }
 
 impl Link {
-    async fn serve(
-        mut self,
-        mut to_send: mpsc::UnboundedReceiver<Message>,
-        mut superseded: oneshot::Receiver<()>,
-    ) {
+    /// Until it ends, or another takes its place; what has come by then is still heard.
+    async fn serve(mut self, to_send: mpsc::UnboundedReceiver<Message>, superseded: oneshot::Receiver<()>) {
+        tokio::select! {
+            biased;
+            _ = superseded => {}
+            () = self.work(to_send) => {}
+        }
+        while let Some(Some(Ok(message))) = self.socket.next().now_or_never() {
+            self.hear(message);
+        }
+        let backend = &self.process.backend;
+        backend.log.note(What::LinkEnded(backend.index, self.number));
+        self.hand_on(Heard::End);
+    }
+
+    async fn work(&mut self, mut to_send: mpsc::UnboundedReceiver<Message>) {
+        let process = Rc::clone(&self.process);
         loop {
-            let process = Rc::clone(&self.process);
-            let plan = &process.backend.plan;
             tokio::select! {
                 biased;
-                _ = &mut superseded => {
-                    while let Some(Some(Ok(message))) = self.socket.next().now_or_never() {
-                        self.hear(message);
-                    }
-                    break;
-                }
                 Some(message) = to_send.recv() => {
                     if !matches!(timeout(PATIENCE, self.socket.send(message)).await, Ok(Ok(()))) {
-                        // What it has received it still handles.
-                        while let Ok(Some(Ok(message))) = timeout(PATIENCE, self.socket.next()).await {
-                            self.hear(message);
-                        }
-                        break;
+                        return self.read_on().await;
                     }
                 }
                 read = self.socket.next() => {
-                    let Some(Ok(message)) = read else { break };
+                    let Some(Ok(message)) = read else { return };
                     self.hear(message);
-                    if process.happens(plan.stalls) {
-                        sleep(Duration::from_millis(3_000)).await;
+                    if process.happens(process.backend.plan.stalls) {
+                        sleep(STALL).await;
                     }
-                    if process.happens(plan.ends_link) {
-                        // In good order, without a word, or with what is no frame.
-                        let how = process.chance.borrow_mut().random_range(0..3);
-                        if how == 0 {
-                            let _ = timeout(PATIENCE, self.socket.close(None)).await;
-                        } else if how == 1 {
-                            let _ = timeout(PATIENCE, self.socket.get_mut().write_all(&[0xff; 9])).await;
-                        }
-                        while let Ok(Some(Ok(message))) = timeout(Duration::from_millis(50), self.socket.next()).await {
-                            self.hear(message);
-                        }
-                        break;
+                    if process.happens(process.backend.plan.ends_link) {
+                        return self.end().await;
                     }
                 }
             }
         }
-        let backend = &self.process.backend;
-        backend.log.note(What::LinkEnded(backend.index, self.number));
-        backend.forget_later();
+    }
+
+    /// Ends the link, in one way or another.
+    async fn end(&mut self) {
+        let backend = Rc::clone(&self.process.backend);
+        let ways = [Leaving::Closing, Leaving::Dropping, Leaving::Misbehaving];
+        let how = ways[self.process.chance.borrow_mut().random_range(0..ways.len())];
+        backend.log.note(What::EndsLink(backend.index, how));
+        let _ = match how {
+            Leaving::Closing => timeout(PATIENCE, self.socket.close(None)).await.is_ok(),
+            Leaving::Misbehaving => {
+                timeout(PATIENCE, self.socket.get_mut().write_all(&[0xff; 9])).await.is_ok()
+            }
+            Leaving::Dropping | Leaving::GivingUp => true,
+        };
+        self.read_on().await;
+    }
+
+    /// Hears what still comes over a link that is of no more use.
+    async fn read_on(&mut self) {
+        while let Ok(Some(Ok(message))) = timeout(LAST_READ, self.socket.next()).await {
+            self.hear(message);
+        }
     }
 
     /// What the library hands to the application.
@@ -272,12 +294,17 @@ impl Link {
         let backend = &self.process.backend;
         let event = read_event(&text);
         backend.log.note(What::Event(backend.index, self.number, event.clone()));
-        if backend.plan.lag_ms == 0 {
-            self.process.apply(self.number, event);
+        self.hand_on(Heard::Event(event));
+    }
+
+    fn hand_on(&self, heard: Heard) {
+        let lag_ms = self.process.backend.plan.lag_ms;
+        if lag_ms == 0 {
+            self.process.apply(self.number, heard);
         } else {
-            let at = Instant::now() + Duration::from_millis(backend.plan.lag_ms);
+            let at = Instant::now() + Duration::from_millis(lag_ms);
             // The application lives as long as the process.
-            let _ = self.handle_later.send((self.number, at, event));
+            let _ = self.handle_later.send((self.number, at, heard));
         }
     }
 }

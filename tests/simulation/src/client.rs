@@ -159,14 +159,15 @@ impl Visit<'_> {
                 burst
             }
             68..71 => self.send(Message::Ping(vec![7; 20].into())).await,
-            71 => self
-                .send(Message::binary(vec![0xff, 0xfe]))
-                .await
-                .or_else(|| Some(self.left(Leaving::Misbehaving))),
+            71 => {
+                // No text.
+                let ended = self.send(Message::binary(vec![0xff, 0xfe])).await;
+                if ended.is_some() { ended } else { self.hear_the_end().await }
+            }
             72 => {
                 // A reserved bit, and no mask.
                 let _ = timeout(PATIENCE, self.socket.get_mut().write_all(&[0xf1, 0x01, 0x00])).await;
-                Some(self.left(Leaving::Misbehaving))
+                self.hear_the_end().await
             }
             73..77 => {
                 let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
@@ -176,6 +177,12 @@ impl Visit<'_> {
             77..80 => Some(self.left(Leaving::Dropping)),
             _ => None,
         }
+    }
+
+    /// It has broken the protocol, and is told so, if it waits.
+    async fn hear_the_end(&mut self) -> Option<Ended> {
+        let ended = self.listen(PATIENCE).await;
+        Some(ended.unwrap_or_else(|| self.left(Leaving::Misbehaving)))
     }
 
     fn left(&self, how: Leaving) -> Ended {

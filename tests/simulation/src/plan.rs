@@ -176,6 +176,13 @@ impl Plan {
     }
 }
 
+impl BackendPlan {
+    /// It may not read for a while, in itself or while it sends very much.
+    pub(crate) fn is_slow_to_read(&self) -> bool {
+        self.stalls > 0.0 || self.floods > 0.0
+    }
+}
+
 fn faults(chance: &mut StdRng) -> Vec<(u64, u64, Fault)> {
     let mut faults = Vec::new();
     let mut at = FAULTS_FROM_MS;

@@ -64,6 +64,8 @@ pub enum What {
     LinkUp(EndpointIndex, u32),
     /// It has ended, and everything on it has been read.
     LinkEnded(EndpointIndex, u32),
+    /// The backend ends its link.
+    EndsLink(EndpointIndex, Leaving),
     /// An event has been read from it.
     Event(EndpointIndex, u32, Event),
     /// The backend sends a message of this number to a user.
@@ -83,7 +85,7 @@ pub enum What {
     Stopped,
 }
 
-/// How a client leaves.
+/// How a client leaves, or a backend ends its link.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Leaving {
     /// With a close frame.
@@ -167,6 +169,7 @@ impl fmt::Display for What {
             What::Began(endpoint) => write!(f, "backend {endpoint} begins"),
             What::LinkUp(endpoint, link) => write!(f, "link {endpoint}.{link} is up"),
             What::LinkEnded(endpoint, link) => write!(f, "link {endpoint}.{link} has ended"),
+            What::EndsLink(endpoint, how) => write!(f, "backend {endpoint} ends its link: {how:?}"),
             What::Event(endpoint, link, event) => {
                 write!(f, "link {endpoint}.{link}: {:?} {} in {}", event.kind, event.user, event.room)?;
                 if event.kind == Kind::Message { write!(f, ": {}", Short(&event.data)) } else { Ok(()) }
