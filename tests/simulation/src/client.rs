@@ -69,7 +69,10 @@ async fn visit(crowd: &Crowd, chance: &mut StdRng) {
     crowd.next.set(conn.0 + 1);
     let who = somebody(crowd.host, chance);
     crowd.log.note(What::Asks(conn, who.clone()));
-    match timeout(PATIENCE, come_in(&who)).await {
+    // Some do not wait for their answer, but none that is to be there at the end.
+    let is_hasty = world::elapsed_millis() < crowd.heals_at && chance.random_bool(0.1);
+    let patience = if is_hasty { Duration::from_millis(chance.random_range(1..150)) } else { PATIENCE };
+    match timeout(patience, come_in(&who)).await {
         Ok(Ok(socket)) => {
             crowd.log.note(What::Admitted(conn));
             let ended = Visit { crowd, conn, socket, said: 0, heard_at: Instant::now() }.stay(chance).await;
@@ -83,7 +86,7 @@ async fn visit(crowd: &Crowd, chance: &mut StdRng) {
 }
 
 fn somebody(host: &'static str, chance: &mut StdRng) -> Who {
-    let lifetime = *[3, 3_600, 3_600, 3_600].choose(chance).unwrap_or(&3_600);
+    let lifetime = *[3, 45, 3_600, 3_600].choose(chance).unwrap_or(&3_600);
     Who {
         host,
         user: (*USERS.choose(chance).unwrap_or(&USERS[0])).to_owned(),

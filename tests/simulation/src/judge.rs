@@ -14,7 +14,7 @@ use crate::{
 pub type Reached = BTreeMap<&'static str, u64>;
 
 /// The cases that a campaign has to reach.
-pub const CASES: [&str; 24] = [
+pub const CASES: [&str; 25] = [
     "a session is taken over",
     "a duplicate is refused",
     "a client is held while the link is down",
@@ -24,6 +24,7 @@ pub const CASES: [&str; 24] = [
     "a token expires",
     "a client breaks the protocol",
     "a client vanishes",
+    "a client does not wait for its answer",
     "a backend closes a client",
     "a close crosses and is answered",
     "a close is owed from an earlier link",
@@ -176,7 +177,10 @@ impl Judge<'_> {
                 self.clients.insert(*conn, client);
             }
             What::Refused(conn, status) => self.refused(at, *conn, *status),
-            What::Unanswered(conn) => self.over(*conn),
+            What::Unanswered(conn) => {
+                self.reached("a client does not wait for its answer");
+                self.over(*conn);
+            }
             What::Admitted(conn) => self.admitted(at, *conn),
             What::Says(conn, number) => {
                 if let Some(client) = self.clients.get_mut(conn) {

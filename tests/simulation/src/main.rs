@@ -31,7 +31,7 @@ use trunkline_simulation::{
 #[derive(Parser, Debug)]
 struct Cli {
     /// Plays the run of this seed, and shows its log
-    #[arg(long, conflicts_with_all = ["runs", "from"])]
+    #[arg(long, conflicts_with_all = ["runs", "from", "stop"])]
     seed: Option<u64>,
     /// With --seed: shows what the gateway itself logs, too
     #[arg(long, requires = "seed")]
@@ -39,6 +39,9 @@ struct Cli {
     /// How many runs are played; one in 25 is played twice, and must be the same
     #[arg(long, default_value_t = 300)]
     runs: u64,
+    /// Ends at the first run that is broken
+    #[arg(long)]
+    stop: bool,
     /// The first seed
     #[arg(long, default_value_t = 0)]
     from: u64,
@@ -53,7 +56,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.seed {
         Some(seed) => show(seed, cli.trace),
-        None => campaign(cli.from, cli.runs),
+        None => campaign(&cli),
     }
 }
 
@@ -89,7 +92,7 @@ fn report(seed: u64, broken: &[String]) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn campaign(from: u64, runs: u64) -> ExitCode {
+fn campaign(&Cli { from, runs, stop, .. }: &Cli) -> ExitCode {
     let start = Instant::now();
     let next = AtomicU64::new(from);
     let total = Mutex::new((Reached::new(), BTreeMap::new()));
@@ -111,6 +114,9 @@ fn campaign(from: u64, runs: u64) -> ExitCode {
                     if !outcome.broken.is_empty() {
                         report(seed, &outcome.broken);
                         total.1.insert(seed, outcome.broken);
+                        if stop {
+                            next.store(from + runs, Ordering::Relaxed);
+                        }
                     }
                 }
             });

@@ -246,6 +246,6 @@ pub(crate) fn words(conn: u32, number: u32) -> String {
     const FILLERS: [&str; 6] =
         ["", "\"quoted\\\"", "\u{0}\u{1f}\r\n\t", "\u{1f600}\u{e9}\u{2028}", "{\"json\":[1]}", "</script>"];
     let index = conn.wrapping_mul(31).wrapping_add(number) as usize;
-    let times = if index % 17 == 0 { 200 } else { 1 + index % 3 };
+    let times = if index.is_multiple_of(17) { 200 } else { 1 + index % 3 };
     format!("{conn}.{number} {}", FILLERS[index % FILLERS.len()].repeat(times))
 }
