@@ -115,6 +115,11 @@ impl Plan {
         }
     }
 
+    /// Nothing fails, and no backend is slow to read: what happens is seen when it happens.
+    pub fn is_calm(&self) -> bool {
+        self.faults.is_empty() && !self.backends.iter().any(BackendPlan::is_slow_to_read)
+    }
+
     /// The gateway's configuration.
     pub(crate) fn config(&self) -> String {
         let endpoint = |(index, endpoint): (usize, &EndpointPlan)| {
