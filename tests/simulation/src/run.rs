@@ -30,6 +30,9 @@ const TICK: Duration = Duration::from_millis(5);
 /// Segments on their way on a connection, in each direction; connections that wait to be accepted.
 const SEGMENTS_MAX: usize = 64;
 
+/// By then, what the gateway has said last has arrived and been handled.
+const LAST_WAY_MS: u64 = 1_000;
+
 /// What came of a run.
 #[derive(Debug)]
 pub struct Outcome {
@@ -81,15 +84,6 @@ fn watch_panics() {
 /// Its log, and what has gone wrong with the hosts themselves.
 fn play(plan: &Plan) -> (Vec<Entry>, Option<String>) {
     world::begin(plan.seed);
-    let log = Log::default();
-    let stop = Rc::new(Notify::new());
-    let (stopping, stopped) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
-    let backends: Vec<_> = plan
-        .backends
-        .iter()
-        .enumerate()
-        .map(|(index, backend)| Rc::new(Backend::new(index, *backend, plan.heals_at, log.clone())))
-        .collect();
     let mut sim = Builder::new()
         .rng_seed(plan.seed)
         .tick_duration(TICK)
@@ -98,72 +92,116 @@ fn play(plan: &Plan) -> (Vec<Entry>, Option<String>) {
         .max_message_latency(Duration::from_millis(plan.latency_ms.1))
         .tcp_capacity(SEGMENTS_MAX)
         .build();
-    for (host, backend) in BACKENDS.into_iter().zip(&backends) {
-        let backend = Rc::clone(backend);
-        sim.host(host, move || {
-            let backend = Rc::clone(&backend);
-            async move { Ok(backend.run().await?) }
-        });
-    }
-    let config = plan.config();
-    let (log_of_gateway, told, ended) = (log.clone(), Rc::clone(&stop), Rc::clone(&stopped));
-    sim.host(GATEWAY, move || {
-        let (config, log) = (config.clone(), log_of_gateway.clone());
-        let (told, ended) = (Rc::clone(&told), Rc::clone(&ended));
-        async move {
-            let config = Config::parse(&config, Path::new("."), |_| None)?;
-            log.note(What::GatewayBegan);
-            Gateway::new(config).run(|_| (), async move { told.notified().await }).await?;
-            log.note(What::Stopped);
-            ended.set(true);
-            Ok(())
+    let stage = Stage::of(plan);
+    stage.add_backends(&mut sim);
+    stage.add_gateway(&mut sim, plan.config());
+    stage.add_clients(&mut sim, plan);
+    let failure = stage.run(&mut sim, plan).err().map(|error| format!("a host has failed: {error}"));
+    (stage.log.take(), failure)
+}
+
+/// What all hosts of a run share.
+struct Stage {
+    log: Log,
+    backends: Vec<Rc<Backend>>,
+    /// Tells the gateway to stop, and the clients that it has been told.
+    stop: Rc<Notify>,
+    stopping: Rc<Cell<bool>>,
+    /// The gateway has stopped.
+    stopped: Rc<Cell<bool>>,
+}
+
+impl Stage {
+    fn of(plan: &Plan) -> Self {
+        let log = Log::default();
+        let backend = |(index, backend)| Rc::new(Backend::new(index, backend, plan.heals_at, log.clone()));
+        Stage {
+            backends: plan.backends.into_iter().enumerate().map(backend).collect(),
+            stop: Rc::default(),
+            stopping: Rc::default(),
+            stopped: Rc::default(),
+            log,
         }
-    });
-    let next = Rc::new(Cell::new(1));
-    for (host, seeds) in CLIENTS.into_iter().zip(&plan.clients) {
-        let crowd = Crowd {
-            host,
-            log: log.clone(),
-            next: Rc::clone(&next),
-            heals_at: plan.heals_at,
-            stopping: Rc::clone(&stopping),
-        };
-        let seeds = seeds.clone();
-        sim.host(host, move || {
-            let (crowd, seeds) = (crowd.clone(), seeds.clone());
+    }
+
+    fn add_backends(&self, sim: &mut Sim<'_>) {
+        for (host, backend) in BACKENDS.into_iter().zip(&self.backends) {
+            let backend = Rc::clone(backend);
+            sim.host(host, move || {
+                let backend = Rc::clone(&backend);
+                async move { Ok(backend.run().await?) }
+            });
+        }
+    }
+
+    fn add_gateway(&self, sim: &mut Sim<'_>, config: String) {
+        let (log, stop, stopped) = (self.log.clone(), Rc::clone(&self.stop), Rc::clone(&self.stopped));
+        sim.host(GATEWAY, move || {
+            let (config, log) = (config.clone(), log.clone());
+            let (stop, stopped) = (Rc::clone(&stop), Rc::clone(&stopped));
             async move {
-                let clients = seeds.iter().map(|seed| tokio::task::spawn_local(live(crowd.clone(), *seed)));
-                for client in clients.collect::<Vec<_>>() {
-                    let _ = client.await;
-                }
+                let config = Config::parse(&config, Path::new("."), |_| None)?;
+                log.note(What::GatewayBegan);
+                Gateway::new(config).run(|_| (), async move { stop.notified().await }).await?;
+                log.note(What::Stopped);
+                stopped.set(true);
                 Ok(())
             }
         });
     }
 
-    let rested_at = plan.heals_at + REST_MS + 2 * LAST_WORD_MS;
-    let steps = |sim: &mut Sim<'_>| {
+    fn add_clients(&self, sim: &mut Sim<'_>, plan: &Plan) {
+        let next = Rc::new(Cell::new(1));
+        for (host, seeds) in CLIENTS.into_iter().zip(&plan.clients) {
+            let crowd = Crowd {
+                host,
+                log: self.log.clone(),
+                next: Rc::clone(&next),
+                heals_at: plan.heals_at,
+                stopping: Rc::clone(&self.stopping),
+            };
+            let seeds = seeds.clone();
+            sim.host(host, move || {
+                let (crowd, seeds) = (crowd.clone(), seeds.clone());
+                async move {
+                    let clients =
+                        seeds.iter().map(|seed| tokio::task::spawn_local(live(crowd.clone(), *seed)));
+                    for client in clients.collect::<Vec<_>>() {
+                        // One that has panicked is known of.
+                        let _ = client.await;
+                    }
+                    Ok(())
+                }
+            });
+        }
+    }
+
+    /// Everything fails that is to fail, comes to rest, and is stopped.
+    fn run(&self, sim: &mut Sim<'_>, plan: &Plan) -> turmoil::Result {
+        let rested_at = plan.heals_at + REST_MS + 2 * LAST_WORD_MS;
         let mut faults = Faults::new(plan);
         while now(sim) < rested_at {
-            faults.carry_out(sim, &log);
+            faults.carry_out(sim, &self.log);
             sim.step()?;
         }
-        backends.iter().for_each(|backend| log.note_at(now(sim), backend.believes()));
-        log.note_at(now(sim), What::ToldToStop);
-        stop.notify_one();
-        stopping.set(true);
-        while now(sim) < rested_at + STOP_MS_MAX && !stopped.get() {
+        self.ask_backends(sim);
+        self.log.note_at(now(sim), What::ToldToStop);
+        self.stop.notify_one();
+        self.stopping.set(true);
+        while now(sim) < rested_at + STOP_MS_MAX && !self.stopped.get() {
             sim.step()?;
         }
-        // What the gateway has said last arrives.
-        for _ in 0..200 {
+        let ended_at = now(sim) + LAST_WAY_MS;
+        while now(sim) < ended_at {
             sim.step()?;
         }
-        backends.iter().for_each(|backend| log.note_at(now(sim), backend.believes()));
-        Ok::<_, Box<dyn std::error::Error>>(())
-    };
-    let failure = steps(&mut sim).err().map(|error| format!("a host has failed: {error}"));
-    (log.take(), failure)
+        self.ask_backends(sim);
+        Ok(())
+    }
+
+    fn ask_backends(&self, sim: &Sim<'_>) {
+        self.backends.iter().for_each(|backend| self.log.note_at(now(sim), backend.believes()));
+    }
 }
 
 fn now(sim: &Sim<'_>) -> u64 {
