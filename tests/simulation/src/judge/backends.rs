@@ -74,9 +74,9 @@ impl Endpoint {
         self.first_link = None;
     }
 
-    /// A link has been up for so long.
-    pub(super) fn is_up_for(&self, span: u64, at: u64) -> bool {
-        self.link.is_some() && self.link_up_at + span <= at
+    /// Its link is up, and has been since then.
+    pub(super) fn is_up_since(&self, at: u64) -> bool {
+        self.link.is_some() && self.link_up_at < at
     }
 
     /// Whether the backend has ever closed this user with this status.

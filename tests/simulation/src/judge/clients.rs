@@ -2,7 +2,7 @@
 
 use super::{GRAIN_MS, Judge};
 use crate::{
-    plan::Fault,
+    plan::{Fault, REST_MS},
     record::{Conn, Who},
 };
 
@@ -18,6 +18,7 @@ pub(super) struct Client {
     pub(super) state: State,
     /// What it has said last, and what of that its backend has heard last.
     pub(super) said: u32,
+    said_at: u64,
     pub(super) understood: u32,
     /// The number of what it has heard last.
     heard: u64,
@@ -34,7 +35,16 @@ pub(super) enum State {
 
 impl Client {
     pub(super) fn new(who: Who, asked_at: u64) -> Self {
-        Client { who, asked_at, state: State::Asks, said: 0, understood: 0, heard: 0, answered: false }
+        Client {
+            who,
+            asked_at,
+            state: State::Asks,
+            said: 0,
+            said_at: 0,
+            understood: 0,
+            heard: 0,
+            answered: false,
+        }
     }
 }
 
@@ -57,7 +67,7 @@ impl Judge<'_> {
             }
             503 => {
                 self.reached("who comes is refused while the backend is away");
-                !self.endpoints[endpoint].is_up_for(SETTLED_MS, at)
+                !self.endpoints[endpoint].is_up_since(at.saturating_sub(SETTLED_MS))
                     || self.plan.disturbs(endpoint, at.saturating_sub(SETTLED_MS), at)
                     || self.plan.backends[endpoint].is_slow_to_read()
             }
@@ -83,6 +93,21 @@ impl Judge<'_> {
         // It may have been admitted just before.
         if self.told_to_stop.is_some_and(|told| client.asked_at > told + GRAIN_MS) {
             self.broken(at, "law 15", format!("{conn} is admitted though the gateway drains"));
+        }
+    }
+
+    /// Who has its last word has been heard before, unless that was lost with a link: nobody needs another word to get
+    /// an earlier one through.
+    pub(super) fn says(&mut self, at: u64, conn: Conn, number: u32) {
+        let Some(client) = self.clients.get_mut(&conn) else { return };
+        let endpoint = client.who.endpoint;
+        let may_be_lost = !self.plan.endpoints[endpoint].redelivers
+            && !self.endpoints[endpoint].is_up_since(client.said_at);
+        let is_last_word = at >= self.plan.heals_at + REST_MS && client.asked_at + AROUND_MS < at;
+        let was_heard = client.said == client.understood;
+        (client.said, client.said_at, client.answered) = (number, at, false);
+        if is_last_word && !may_be_lost && !was_heard {
+            self.broken(at, "law 13", format!("{conn} was not heard while nothing stood in the way"));
         }
     }
 

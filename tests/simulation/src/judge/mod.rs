@@ -116,11 +116,7 @@ impl Judge<'_> {
                 self.over(*conn);
             }
             What::Admitted(conn) => self.admitted(at, *conn),
-            What::Says(conn, number) => {
-                if let Some(client) = self.clients.get_mut(conn) {
-                    (client.said, client.answered) = (*number, false);
-                }
-            }
+            What::Says(conn, number) => self.says(at, *conn, *number),
             What::Hears(conn, text) => self.hears(at, *conn, text),
             What::Closed(conn, code, reason) => {
                 self.closed(at, *conn, *code, reason);
