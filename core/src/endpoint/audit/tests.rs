@@ -85,7 +85,7 @@ fn a_sound_machine_passes() {
     in_an_outage().check_invariants();
 }
 
-/// What cid has to say again goes first, once its user's gap has passed: until then a link that is not full has to wait.
+/// What cid has to say again goes first, once its user's gap has passed: until then a link that is not full waits.
 #[test]
 fn a_machine_whose_new_messages_wait_for_those_to_be_sent_again_passes() {
     let mut endpoint = with_a_full_link();
