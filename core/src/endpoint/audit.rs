@@ -89,7 +89,9 @@ impl<P: Payload> Endpoint<P> {
     }
 
     fn check_users(&self) {
+        assert_eq!(self.users.len(), self.users.iter().count(), "names that no user has");
         for (user, known) in self.users.iter() {
+            assert_eq!(self.users.find(&known.name), Some(user), "a user who is not found");
             let own = || self.sessions.iter().filter(|(_, session)| session.user == user);
             assert_eq!(known.sessions as usize, own().count(), "a user's sessions");
             let live = own().find(|(_, session)| session.stage == Stage::Live).map(|(id, _)| id.slot);

@@ -118,7 +118,7 @@ fn name_at(users: &[Option<User>], at: u32) -> &str {
 }
 
 fn hash(key: u64, name: &str) -> u64 {
-    let mut hasher = SipHasher13::new_with_keys(key, !key);
+    let mut hasher = SipHasher13::new_with_keys(key, key);
     hasher.write(name.as_bytes());
     hasher.finish()
 }

@@ -47,6 +47,12 @@ proptest! {
     }
 }
 
+#[test]
+fn who_a_session_is_for_is_shown_as_its_events_say_it() {
+    let ann = Identity::new("ann", [("lobby_id", "7")]);
+    assert_eq!(format!("{ann:?}"), r#"{"user":{"username":"ann"},"params":{"lobby_id":"7"}}"#);
+}
+
 // ---- Actions: one by one ---------------------------------------------------------------------------------------
 
 fn send(user: &'static str, data: &'static str) -> Result<Action<'static>, BadAction> {

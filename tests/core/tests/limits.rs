@@ -100,6 +100,60 @@ fn a_link_is_full_above_its_mark_and_not_at_it() {
     assert!(!tells_full(18), "no more than that");
 }
 
+/// Whether a link is full in the end, on which an event takes 10 bytes and a Ping none. All happens at once, and the
+/// Ping that the link began with is answered.
+fn ends_full(high_bytes: usize, low_bytes: usize, happens: &[Input<'_, String>]) -> bool {
+    let mut settings = Settings::default();
+    (settings.link.high_bytes, settings.link.low_bytes) = (high_bytes, low_bytes);
+    let mut endpoint = Endpoint::<String>::new(settings, Time(0));
+    let mut full = false;
+    let mut sink = |output: Output<'_, String>| {
+        match output {
+            Output::Event { .. } => return 10,
+            Output::Fact(Fact::LinkFull) => full = true,
+            Output::Fact(Fact::LinkDrained) => full = false,
+            _ => {}
+        }
+        0
+    };
+    let begins = [Input::Deadline, Input::LinkUp { link: LinkId(1) }, pong(1)];
+    for input in begins.iter().chain(happens) {
+        endpoint.handle(Time(0), input.clone(), &mut sink);
+    }
+    full
+}
+
+fn comes(user: &str) -> Input<'static, String> {
+    Input::Ask { identity: Identity::new(user, []), expires: None }
+}
+
+fn pong(counter: u64) -> Input<'static, String> {
+    Input::Pong { link: LinkId(1), counter }
+}
+
+fn gone_out(bytes: usize) -> Input<'static, String> {
+    Input::LinkSent { link: LinkId(1), bytes }
+}
+
+#[test]
+fn a_link_is_full_above_its_mark_of_unconfirmed_bytes_and_not_at_it() {
+    assert!(ends_full(9, 0, &[comes("ann"), gone_out(10)]));
+    assert!(!ends_full(10, 0, &[comes("ann"), gone_out(10)]));
+    assert!(!ends_full(10, 0, &[comes("ann")]), "as many queued and as many unconfirmed");
+}
+
+#[test]
+fn a_full_link_goes_on_at_its_low_mark_and_not_above_it() {
+    // The open of ann is asked after at once, that of bob by the next Ping.
+    let unconfirmed = [comes("ann"), comes("bob"), gone_out(20), pong(2)];
+    assert!(ends_full(15, 9, &unconfirmed));
+    assert!(!ends_full(15, 10, &unconfirmed));
+
+    let queued = [comes("ann"), comes("bob"), gone_out(10), pong(2), pong(3)];
+    assert!(ends_full(15, 9, &queued));
+    assert!(!ends_full(15, 10, &queued));
+}
+
 #[test]
 fn a_text_that_waits_counts_its_bytes_and_sixty_four() {
     let stops = |text: &str, parked_bytes_max| {

@@ -664,6 +664,41 @@ fn newer_messages_wait_also_for_those_that_are_sent_again_after_a_gap() {
 }
 
 #[test]
+fn newer_messages_that_fit_beside_those_that_are_sent_again_after_a_gap_go_at_once() {
+    told!(
+        Story::with(|set| set.redeliver = Redeliver::Unconfirmed)
+            .comes("ann")
+            .after(50)
+            .comes("ann#2")
+            .stalls_link()
+            .after(100)
+            .says("ann#2", "again")
+            .link_breaks()
+            .link_flows()
+            .after(270)
+            .comes("bob")
+            .says("bob", "newer")
+            .after(200)
+    );
+}
+
+#[test]
+fn what_waited_for_its_gap_is_not_confirmed_by_a_ping_from_before() {
+    told!(
+        Story::with(|set| set.redeliver = Redeliver::Unconfirmed)
+            .comes("ann")
+            .after(50)
+            .holds_pongs()
+            .comes("ann#2")
+            .says("ann#2", "this waits for the gap")
+            .after(100)
+            .returns_pongs()
+            .link_breaks()
+            .after(500)
+    );
+}
+
+#[test]
 fn messages_of_those_who_left_are_not_sent_again() {
     told!(
         Story::with(|set| set.redeliver = Redeliver::Unconfirmed)
@@ -703,6 +738,23 @@ fn when_the_backend_is_away_for_too_long_clients_are_closed_until_it_returns() {
             .after(50)
             .comes("dan")
             .after(1_000)
+    );
+}
+
+#[test]
+fn an_outage_that_nobody_waits_through_is_silent_and_who_comes_late_is_refused() {
+    told!(
+        Story::with(|set| set.outage.grace = Millis(1_000))
+            .backend_vanishes()
+            .link_breaks()
+            .after(999)
+            .comes("ann")
+            .leaves("ann")
+            .after(1)
+            .comes("bob")
+            .after(20_000)
+            .link_up()
+            .comes("bob")
     );
 }
 
@@ -835,6 +887,27 @@ fn what_had_been_read_before_a_stop_goes_in_its_turn() {
 }
 
 #[test]
+fn who_waits_for_the_link_is_read_again_when_it_breaks_but_for_who_has_parked_enough() {
+    told!(
+        Story::with(|set| {
+            (set.link.high_bytes, set.link.low_bytes) = (150, 50);
+            set.parked_bytes_max = 64 + 6;
+        })
+        .comes("ann")
+        .comes("bob")
+        .after(50)
+        .stalls_link()
+        .says("ann", "this fills the link")
+        .says("ann", "and this does")
+        .says("ann", "six by")
+        .says("bob", "five")
+        .backend_vanishes()
+        .link_breaks()
+        .says("bob", "more")
+    );
+}
+
+#[test]
 fn who_leaves_while_the_link_is_full_is_not_announced_after_its_gap() {
     told!(
         Story::with(|set| (set.link.high_bytes, set.link.low_bytes) = (150, 50))
@@ -850,6 +923,26 @@ fn who_leaves_while_the_link_is_full_is_not_announced_after_its_gap() {
             .comes("ann#3")
             .link_flows()
             .after(500)
+    );
+}
+
+#[test]
+fn who_is_taken_over_while_the_link_is_full_is_not_announced_after_its_gap() {
+    told!(
+        Story::with(|set| (set.link.high_bytes, set.link.low_bytes) = (150, 50))
+            .comes("ann")
+            .comes("bob")
+            .after(50)
+            .comes("ann#2")
+            .lingers("ann#2")
+            .stalls_link()
+            .says("bob", "this fills the link")
+            .says("bob", "and this does")
+            .after(200)
+            .comes("ann#3")
+            .link_flows()
+            .after(500)
+            .leaves("ann#2")
     );
 }
 

@@ -52,7 +52,7 @@ fn with_a_full_link() -> Endpoint<String> {
     endpoint
 }
 
-/// The link has broken: ann has something in her queue and more to say, what bob said is to be sent again, cid was
+/// The link has broken: ann has two things in her queue and more to say, what bob said is to be sent again, cid was
 /// closed and lingers, dan has left and its `close` is owed.
 fn in_an_outage() -> Endpoint<String> {
     let settings = Settings { redeliver: Redeliver::Unconfirmed, ..Settings::default() };
@@ -63,7 +63,8 @@ fn in_an_outage() -> Endpoint<String> {
         comes(&mut endpoint, user);
     }
     says(&mut endpoint, BOB);
-    for user in ["ann", "cid"] {
+    // Not as much for the one as for the other, so that no sum is right by chance.
+    for user in ["ann", "cid", "ann"] {
         acts(&mut endpoint, Action::Send { user: Some(user.into()), data: Data::Text("hi".into()) });
     }
     acts(&mut endpoint, Action::Close { user: Some("cid".into()), status: None, reason: None });
@@ -82,6 +83,18 @@ fn line(endpoint: &mut Endpoint<String>) -> &mut crate::endpoint::link::Connecte
 fn a_sound_machine_passes() {
     with_a_full_link().check_invariants();
     in_an_outage().check_invariants();
+}
+
+/// What cid has to say again goes first, once its user's gap has passed: until then a link that is not full waits.
+#[test]
+fn a_machine_whose_new_messages_wait_for_those_to_be_sent_again_passes() {
+    let mut endpoint = with_a_full_link();
+    endpoint.settings.redeliver = Redeliver::Unconfirmed;
+    endpoint.sessions[CID].held_mut().again.push_back(("hello".to_owned(), EVENT_BYTES));
+    endpoint.again_bytes = EVENT_BYTES;
+    line(&mut endpoint).full = false;
+    line(&mut endpoint).cursor = None;
+    endpoint.check_invariants();
 }
 
 /// One test for each kind of damage: what the audit says, and how the damage is done.
@@ -138,6 +151,13 @@ found! {
         it.parked_bytes += 1;
     };
 
+    a_name_that_no_user_has: "names that no user has", in_an_outage, |it| {
+        let ann = it.sessions[ANN].user;
+        it.users.get_mut(ann).name = "nobody".into();
+        it.users.forget(ann);
+    };
+    a_user_who_is_not_found: "a user who is not found", in_an_outage,
+        |it| it.users.get_mut(it.sessions[ANN].user).name = "nobody".into();
     a_user_with_a_session_too_many: "a user's sessions", in_an_outage,
         |it| it.users.get_mut(it.sessions[ANN].user).sessions += 1;
     a_user_whose_session_is_another: "a user's live session", in_an_outage,
