@@ -31,11 +31,10 @@ impl<P: Payload> Endpoint<P> {
     fn take_message<S: Sink<P> + ?Sized>(&mut self, slot: u32, payload: P, out: &mut S) {
         let session = &self.sessions[slot];
         let direct = self.line.connected().filter(|line| {
-            session.opened_on == Some(line.id)
-                && session.held.is_none()
-                && line.takes_messages(&self.settings.link, self.again_bytes)
+            session.opened_on == Some(line.id) && line.takes_messages(&self.settings.link, self.again_bytes)
         });
         let Some(line) = direct else { return self.park(slot, payload, out) };
+        debug_assert!(session.held.is_none(), "a link that takes messages has taken all that was held");
         let id = self.sessions.id(slot);
         let next_ping = self.pings + 1;
         let moment = Moment { now: self.now, next_ping, settings: &self.settings };

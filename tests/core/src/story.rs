@@ -276,6 +276,13 @@ impl Story {
         self
     }
 
+    /// Time passes, and what is due in it is done too late: all of it at the end.
+    pub fn oversleeps(&mut self, millis: u64) -> &mut Self {
+        self.now = Time(self.now.0 + millis);
+        self.time_passes();
+        self
+    }
+
     fn time_passes(&mut self) {
         self.step("time passes", Mention::IfItMatters, Input::Deadline);
         self.settles();

@@ -759,6 +759,22 @@ fn an_outage_that_nobody_waits_through_is_silent_and_who_comes_late_is_refused()
 }
 
 #[test]
+fn closes_that_begin_late_are_counted_from_when_they_were_due() {
+    told!(
+        Story::with(|set| (set.outage.grace, set.outage.spread) = (Millis(1_000), Millis(300)))
+            .comes("ann")
+            .comes("bob")
+            .comes("cid")
+            .after(100)
+            .backend_vanishes()
+            .link_breaks()
+            .after(900)
+            .oversleeps(250)
+            .after(1_000)
+    );
+}
+
+#[test]
 fn a_link_that_breaks_before_all_is_announced_does_not_end_the_outage() {
     told!(
         Story::with(|set| (set.outage.grace, set.outage.spread) = (Millis(1_000), Millis(400)))
