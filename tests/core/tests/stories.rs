@@ -1271,6 +1271,31 @@ fn a_drain_says_what_it_can_when_the_backend_returns() {
 }
 
 #[test]
+fn a_drain_that_is_over_drops_what_waits_of_the_oldest_first() {
+    told!(
+        Story::with(|set| {
+            (set.link.high_bytes, set.link.low_bytes) = (200, 100);
+            set.drain.time = Millis(600);
+            set.drain.confirm_timeout = Millis(300);
+        })
+        .comes("ann")
+        .comes("bob")
+        .after(50)
+        .leaves("ann")
+        .after(500)
+        .comes("cid")
+        .after(50)
+        .stalls_link()
+        .says("bob", "this fills the link, which takes nothing for now, and so whatever is said next has to wait for it")
+        .says("bob", "one fills it")
+        .says("bob", "this waits")
+        .says("cid", "and so does this")
+        .drains()
+        .after(5_000)
+    );
+}
+
+#[test]
 fn a_drain_of_nobody_is_over_at_once() {
     told!(Story::new().comes("ann").leaves("ann").after(500).drains().comes("bob").after(500));
 }
