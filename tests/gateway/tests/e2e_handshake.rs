@@ -167,9 +167,17 @@ async fn once_the_backend_has_been_away_for_longer_than_the_grace_clients_are_re
     let mut backend = Backend::absent(false);
     let setup = Setup::new(backend.address()).lobby("outage.grace", "100ms").lobby("retry_after", "7s");
     let gateway = Gateway::start(&setup).await;
-    gateway.accepts(false).await;
 
-    let answer = Handshake::of("ann").refused(&gateway).await;
+    // Until then they are let in, and held for as long as they stay.
+    let refused = async {
+        loop {
+            let (_, answer) = Handshake::of("ann").ask(gateway.address()).await;
+            if answer.status != 101 {
+                return answer;
+            }
+        }
+    };
+    let answer = within("a client is refused", refused).await;
     assert_refused(&answer, 503, "backend_away");
     assert_eq!(answer.header("retry-after"), Some("7"));
 

@@ -21,8 +21,8 @@ use tokio_tungstenite::{WebSocketStream, accept_async, tungstenite::Message};
 
 use crate::{
     net::{self, TcpStream},
-    plan::BackendPlan,
-    record::{EndpointIndex, Event, Kind, Leaving, Log, What},
+    plan::{BackendPlan, Plan},
+    record::{EndpointIndex, Event, Kind, LinkEnd, Log, What},
     world,
 };
 
@@ -30,8 +30,8 @@ use crate::{
 const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9000);
 /// How long a link may take what is sent over it.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// Users of a link that has ended are forgotten if nobody opens them again within this time: only so can a backend know
-/// of the users of a gateway that was killed (language.md, "Clients that are too slow, and the end of the gateway").
+/// Where the gateway is killed, users of a link that has ended are forgotten if nobody opens them again within this time:
+/// only so can a backend know of them (language.md, "Clients that are too slow, and the end of the gateway").
 const FORGET_AFTER: Duration = Duration::from_secs(10);
 /// How long a link that its backend ends is still read, after the last that came.
 const LAST_READ: Duration = Duration::from_millis(50);
@@ -49,6 +49,8 @@ pub(crate) struct Backend {
     log: Log,
     /// When it stops misbehaving.
     heals_at: u64,
+    /// It forgets users of a link that has ended.
+    forgets: bool,
     links: Cell<u32>,
     sends: Cell<u64>,
     /// Who is there, and by which `open`.
@@ -57,12 +59,13 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    pub(crate) fn new(index: EndpointIndex, plan: BackendPlan, heals_at: u64, log: Log) -> Self {
+    pub(crate) fn new(index: EndpointIndex, plan: &Plan, log: Log) -> Self {
         Backend {
             index,
-            plan,
+            plan: plan.backends[index],
             log,
-            heals_at,
+            heals_at: plan.heals_at,
+            forgets: plan.kills_gateway(),
             links: Cell::new(0),
             sends: Cell::new(0),
             users: RefCell::default(),
@@ -119,6 +122,9 @@ impl Backend {
 
     /// Whoever is there now is forgotten after a while, unless opened again.
     fn forget_later(self: &Rc<Self>) {
+        if !self.forgets {
+            return;
+        }
         let then = self.users.borrow().clone();
         let backend = Rc::clone(self);
         tokio::task::spawn_local(async move {
@@ -268,15 +274,15 @@ impl Link {
     /// Ends the link, in one way or another.
     async fn end(&mut self) {
         let backend = Rc::clone(&self.process.backend);
-        let ways = [Leaving::Closing, Leaving::Dropping, Leaving::Misbehaving];
+        let ways = [LinkEnd::Closes, LinkEnd::Drops, LinkEnd::Misbehaves];
         let how = ways[self.process.chance.borrow_mut().random_range(0..ways.len())];
         backend.log.note(What::EndsLink(backend.index, how));
         let _ = match how {
-            Leaving::Closing => timeout(PATIENCE, self.socket.close(None)).await.is_ok(),
-            Leaving::Misbehaving => {
+            LinkEnd::Closes => timeout(PATIENCE, self.socket.close(None)).await.is_ok(),
+            LinkEnd::Misbehaves => {
                 timeout(PATIENCE, self.socket.get_mut().write_all(&[0xff; 9])).await.is_ok()
             }
-            Leaving::Dropping | Leaving::GivingUp => true,
+            LinkEnd::Drops => true,
         };
         self.read_on().await;
     }
@@ -321,10 +327,24 @@ fn read_event(text: &str) -> Event {
         Some("close") => Kind::Close,
         _ => panic!("the event {text} is of no kind"),
     };
-    Event {
+    let event = Event {
         kind,
         user: field(&json["user"]["username"]),
         room: field(&json["params"]["room"]),
         data: if kind == Kind::Message { field(&json["data"]) } else { String::new() },
-    }
+    };
+    assert_eq!(text, write_event(&event), "the event is not written as language.md has it");
+    event
+}
+
+/// An event to the byte (language.md, "Events: gateway to backend").
+fn write_event(Event { kind, user, room, data }: &Event) -> String {
+    let kind = match kind {
+        Kind::Open => "open",
+        Kind::Message => "message",
+        Kind::Close => "close",
+    };
+    let data = if kind == "message" { format!(",\"data\":{}", json!(data)) } else { String::new() };
+    let (user, room) = (json!(user), json!(room));
+    format!(r#"{{"event":"{kind}","user":{{"username":{user}}},"params":{{"room":{room}}}{data}}}"#)
 }

@@ -81,6 +81,7 @@ async fn visit(crowd: &Crowd, chance: &mut StdRng) {
         Ok(Err(Error::Http(response))) => {
             crowd.log.note(What::Refused(conn, response.status().as_u16()));
         }
+        Err(_) if is_hasty => crowd.log.note(What::DoesNotWait(conn)),
         Ok(Err(_)) | Err(_) => crowd.log.note(What::Unanswered(conn)),
     }
 }
@@ -155,20 +156,23 @@ impl Visit<'_> {
                 None
             }
             65..68 => {
-                let mut burst = None;
                 for _ in 0..20 {
-                    burst = burst.or(self.say().await);
+                    if let Some(ended) = self.say().await {
+                        return Some(ended);
+                    }
                 }
-                burst
+                None
             }
             68..71 => self.send(Message::Ping(vec![7; 20].into())).await,
             71 => {
                 // No text.
+                self.crowd.log.note(What::Misbehaves(self.conn, 1007));
                 let ended = self.send(Message::binary(vec![0xff, 0xfe])).await;
                 if ended.is_some() { ended } else { self.hear_the_end().await }
             }
             72 => {
                 // A reserved bit, and no mask.
+                self.crowd.log.note(What::Misbehaves(self.conn, 1002));
                 let _ = timeout(PATIENCE, self.socket.get_mut().write_all(&[0xf1, 0x01, 0x00])).await;
                 self.hear_the_end().await
             }

@@ -5,6 +5,8 @@
 //! cargo run -p trunkline-simulation -- --runs 1000 --from 5000  seeds 5000 to 5999
 //! cargo run -p trunkline-simulation -- --seed 17                that one, with its log
 //! ```
+//!
+//! Not with `--release`: there, a panic ends it all, as it does the gateway.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::{
@@ -96,7 +98,7 @@ fn campaign(&Cli { from, runs, stop, .. }: &Cli) -> ExitCode {
     let start = Instant::now();
     let next = AtomicU64::new(from);
     let total = Mutex::new((Reached::new(), BTreeMap::new()));
-    let entries = AtomicU64::new(0);
+    let (played, entries) = (AtomicU64::new(0), AtomicU64::new(0));
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
@@ -106,6 +108,7 @@ fn campaign(&Cli { from, runs, stop, .. }: &Cli) -> ExitCode {
                         return;
                     }
                     let outcome = play(seed);
+                    played.fetch_add(1, Ordering::Relaxed);
                     entries.fetch_add(outcome.log.len() as u64, Ordering::Relaxed);
                     let Ok(mut total) = total.lock() else { return };
                     for (case, count) in outcome.reached {
@@ -127,13 +130,14 @@ fn campaign(&Cli { from, runs, stop, .. }: &Cli) -> ExitCode {
         println!("{:>7} {case}", reached.get(case).copied().unwrap_or_default());
     }
     let never = CASES.iter().filter(|case| !reached.contains_key(**case)).count();
+    let played = played.into_inner();
     println!(
-        "{runs} runs from seed {from}, {} of them broken, {} entries, {:.1?}",
+        "{played} runs from seed {from}, {} of them broken, {} entries, {:.1?}",
         broken.len(),
         entries.into_inner(),
         start.elapsed()
     );
-    if runs >= ENOUGH_RUNS && never > 0 {
+    if played >= ENOUGH_RUNS && never > 0 {
         eprintln!("{never} cases never occurred");
         return ExitCode::FAILURE;
     }
@@ -143,7 +147,7 @@ fn campaign(&Cli { from, runs, stop, .. }: &Cli) -> ExitCode {
 /// Plays a run, some twice.
 fn play(seed: u64) -> Outcome {
     let mut outcome = run(seed);
-    if seed.is_multiple_of(TWICE) && text_of(&run(seed).log) != text_of(&outcome.log) {
+    if seed.is_multiple_of(TWICE) && run(seed).log != outcome.log {
         outcome.broken.push("law 12: played twice, it is not the same".to_owned());
     }
     outcome

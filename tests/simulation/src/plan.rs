@@ -27,8 +27,10 @@ pub(crate) const REST_MS: u64 = 16_000;
 /// How long clients then wait for the answer to one more message.
 pub(crate) const LAST_WORD_MS: u64 = 3_000;
 /// How long the gateway may take to stop: its drain's times, and what it gives clients to answer a close frame.
-pub(crate) const STOP_MS_MAX: u64 = 10_000;
+pub(crate) const STOP_MS_MAX: u64 = 6_000;
 
+/// What may wait for a client.
+pub(crate) const CLIENT_QUEUE_BYTES: usize = 16_384;
 /// The gap between a `close` and the next `open`.
 pub(crate) const REOPEN_GAP_MS: u64 = 100;
 
@@ -45,7 +47,7 @@ pub struct Plan {
     /// When something begins to fail, for how long, and what.
     pub(crate) faults: Vec<(u64, u64, Fault)>,
     /// How long clients are held while the backend is away.
-    grace_ms: u64,
+    pub(crate) grace_ms: u64,
     /// How long a segment takes from host to host, at least and at most.
     pub(crate) latency_ms: (u64, u64),
     /// When nothing fails any more, and no new client comes.
@@ -148,7 +150,7 @@ impl Plan {
             crossing_window = "10s"
             close_timeout = "2s"
             keepalive = {{ interval = "3s", timeout = "3s" }}
-            client_queue = {{ bytes_max = "16KiB", total_bytes_max = "64KiB" }}
+            client_queue = {{ bytes_max = {CLIENT_QUEUE_BYTES}, total_bytes_max = "64KiB" }}
             parked = {{ bytes_max = "4KiB", total_bytes_max = "16KiB" }}
             outage = {{ grace = "{}ms", spread = "500ms" }}
             [defaults.link]
@@ -168,11 +170,21 @@ impl Plan {
         )
     }
 
+    /// The gateway is killed at some time.
+    pub(crate) fn kills_gateway(&self) -> bool {
+        self.faults.iter().any(|(.., fault)| *fault == Fault::Killed)
+    }
+
     /// The host of an endpoint's backend fails, or the way to it, in these times.
     pub(crate) fn disturbs(&self, endpoint: EndpointIndex, from: u64, to: u64) -> bool {
+        self.disturbs_host(BACKENDS[endpoint], from, to)
+    }
+
+    /// A host fails, or the way to it, or the gateway, in these times.
+    pub(crate) fn disturbs_host(&self, host: &str, from: u64, to: u64) -> bool {
         self.faults.iter().any(|(at, span, fault)| {
             let concerns = match fault {
-                Fault::Held(host) | Fault::CutOff(host) | Fault::Crash(host) => *host == BACKENDS[endpoint],
+                Fault::Held(failing) | Fault::CutOff(failing) | Fault::Crash(failing) => *failing == host,
                 Fault::Killed => true,
                 Fault::ClockSet(_) => false,
             };
@@ -185,6 +197,11 @@ impl BackendPlan {
     /// It may not read for a while, in itself or while it sends very much.
     pub(crate) fn is_slow_to_read(&self) -> bool {
         self.stalls > 0.0 || self.floods > 0.0
+    }
+
+    /// Its link may break by its own doing.
+    pub(crate) fn is_unsteady(&self) -> bool {
+        self.ends_link > 0.0
     }
 }
 

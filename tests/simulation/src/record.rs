@@ -1,5 +1,5 @@
-//! What has happened in a run, as clients and backends have seen it. Masks, keys and dates are not in it, so the same
-//! seed gives the same log.
+//! What has happened in a run, as clients and backends have seen it, and what the run itself did. No mask and no key is
+//! in it, nor anything of the real clock, so the same seed gives the same log.
 
 use std::{cell::RefCell, fmt, rc::Rc};
 
@@ -43,8 +43,10 @@ pub enum What {
     Asks(Conn, Who),
     /// It is refused, with this status.
     Refused(Conn, u16),
-    /// It gets no answer.
+    /// It gets no answer, though it waits for one.
     Unanswered(Conn),
+    /// It does not wait for its answer.
+    DoesNotWait(Conn),
     /// It is in.
     Admitted(Conn),
     /// It sends its message of this number.
@@ -55,6 +57,8 @@ pub enum What {
     Closed(Conn, u16, String),
     /// Its connection has ended without a close frame.
     Lost(Conn),
+    /// It breaks the protocol; what it is to be closed with.
+    Misbehaves(Conn, u16),
     /// It leaves by itself.
     Leaves(Conn, Leaving),
 
@@ -65,7 +69,7 @@ pub enum What {
     /// It has ended, and everything on it has been read.
     LinkEnded(EndpointIndex, u32),
     /// The backend ends its link.
-    EndsLink(EndpointIndex, Leaving),
+    EndsLink(EndpointIndex, LinkEnd),
     /// An event has been read from it.
     Event(EndpointIndex, u32, Event),
     /// The backend sends a message of this number to a user.
@@ -75,7 +79,7 @@ pub enum What {
     /// Whom the backend believes to be there.
     Believes(EndpointIndex, Vec<String>),
 
-    /// Something fails, or is whole again.
+    /// Something fails, or is whole again, or is set.
     Fault(Fault, bool),
     /// The gateway begins.
     GatewayBegan,
@@ -85,7 +89,18 @@ pub enum What {
     Stopped,
 }
 
-/// How a client leaves, or a backend ends its link.
+/// How a backend ends its link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LinkEnd {
+    /// With a close frame.
+    Closes,
+    /// Without a word.
+    Drops,
+    /// With what is no frame.
+    Misbehaves,
+}
+
+/// How a client leaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Leaving {
     /// With a close frame.
@@ -160,6 +175,8 @@ impl fmt::Display for What {
             }
             What::Refused(conn, status) => write!(f, "{conn} is refused: {status}"),
             What::Unanswered(conn) => write!(f, "{conn} gets no answer"),
+            What::DoesNotWait(conn) => write!(f, "{conn} does not wait for its answer"),
+            What::Misbehaves(conn, code) => write!(f, "{conn} breaks the protocol, for {code}"),
             What::Admitted(conn) => write!(f, "{conn} is in"),
             What::Says(conn, number) => write!(f, "{conn} says {number}"),
             What::Hears(conn, text) => write!(f, "{conn} hears {}", Short(text)),
@@ -180,7 +197,7 @@ impl fmt::Display for What {
             What::Closes(endpoint, user, status) => write!(f, "backend {endpoint} closes {user}: {status:?}"),
             What::Believes(endpoint, users) => write!(f, "backend {endpoint} believes in {users:?}"),
             What::Fault(fault, begins) => {
-                write!(f, "{}: {fault:?}", if *begins { "it fails" } else { "whole again" })
+                write!(f, "{}: {fault:?}", if *begins { "it happens" } else { "it is over" })
             }
             What::GatewayBegan => f.write_str("the gateway begins"),
             What::ToldToStop => f.write_str("the gateway is told to stop"),

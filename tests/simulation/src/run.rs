@@ -114,9 +114,9 @@ struct Stage {
 impl Stage {
     fn of(plan: &Plan) -> Self {
         let log = Log::default();
-        let backend = |(index, backend)| Rc::new(Backend::new(index, backend, plan.heals_at, log.clone()));
+        let backend = |index| Rc::new(Backend::new(index, plan, log.clone()));
         Stage {
-            backends: plan.backends.into_iter().enumerate().map(backend).collect(),
+            backends: (0..BACKENDS.len()).map(backend).collect(),
             stop: Rc::default(),
             stopping: Rc::default(),
             stopped: Rc::default(),
@@ -216,9 +216,13 @@ struct Faults {
 
 impl Faults {
     fn new(plan: &Plan) -> Self {
-        let begin_and_end =
-            |&(at, span, fault): &(u64, u64, Fault)| [(at, fault, true), (at + span, fault, false)];
-        let mut due: Vec<_> = plan.faults.iter().flat_map(begin_and_end).collect();
+        let mut due = Vec::new();
+        for &(at, span, fault) in &plan.faults {
+            due.push((at, fault, true));
+            if !matches!(fault, Fault::ClockSet(_)) {
+                due.push((at + span, fault, false));
+            }
+        }
         due.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
         Faults { due }
     }

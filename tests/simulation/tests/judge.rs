@@ -28,7 +28,8 @@ fn verdict_on(spoil: impl Fn(&mut Vec<Entry>) -> bool) -> String {
 
 fn assert_breaks(law: &str, spoil: impl Fn(&mut Vec<Entry>) -> bool) {
     let verdict = verdict_on(spoil);
-    assert!(verdict.contains(law), "{law} is not what it says is broken:\n{verdict}");
+    let says = |line: &str| line.strip_prefix(law).is_some_and(|rest| rest.starts_with([',', ':']));
+    assert!(verdict.lines().any(says), "{law} is not what it says is broken:\n{verdict}");
 }
 
 fn is_event(entry: &Entry, kind: Kind) -> bool {
@@ -53,7 +54,7 @@ fn first_two(log: &[Entry], kinds: [Kind; 2]) -> Option<(usize, usize)> {
     })
 }
 
-/// The client whom this is about and that is in when the gateway is told to stop.
+/// A client that is in when the gateway is told to stop.
 fn one_who_stays(log: &[Entry]) -> Option<Conn> {
     let told = log.iter().position(|entry| entry.what == What::ToldToStop)?;
     log[told..].iter().find_map(|entry| match entry.what {
@@ -229,6 +230,80 @@ fn a_client_that_is_drained_before_its_backend_hears_of_it_breaks_law_15() {
         let Some(told) = log.iter().position(|entry| entry.what == What::ToldToStop) else { return false };
         let close = log[told..].iter().position(|entry| is_event(entry, Kind::Close));
         remove(log, close.map(|place| told + place))
+    });
+}
+
+#[test]
+fn two_clients_of_one_user_break_law_2() {
+    assert_breaks("law 2", |log| {
+        let taken_over =
+            |entry: &Entry| matches!(&entry.what, What::Closed(_, 1008, why) if why.starts_with("Only"));
+        let place = log.iter().rposition(taken_over);
+        remove(log, place)
+    });
+}
+
+#[test]
+fn what_was_sent_and_is_not_heard_breaks_law_10() {
+    assert_breaks("law 10", |log| {
+        let welcome =
+            log.iter().position(|entry| matches!(&entry.what, What::Hears(_, text) if text.contains("said")));
+        remove(log, welcome)
+    });
+}
+
+#[test]
+fn a_client_that_is_let_in_while_the_gateway_drains_breaks_law_15() {
+    assert_breaks("law 15", |log| {
+        let refused = log.iter_mut().rev().find_map(|entry| match entry.what {
+            What::Refused(conn, 503) => Some((conn, &mut entry.what)),
+            _ => None,
+        });
+        refused.map(|(conn, what)| *what = What::Admitted(conn)).is_some()
+    });
+}
+
+#[test]
+fn a_refusal_without_cause_is_noticed() {
+    assert_breaks("handshake", |log| {
+        let refused = log.iter_mut().find_map(|entry| match &mut entry.what {
+            What::Refused(_, status) => Some(status),
+            _ => None,
+        });
+        refused.map(|status| *status = 404).is_some()
+    });
+}
+
+#[test]
+fn a_client_that_gets_no_answer_is_noticed() {
+    assert_breaks("one answer", |log| {
+        let refused = log.iter_mut().find_map(|entry| match entry.what {
+            What::Refused(conn, status) if status != 503 => Some((conn, &mut entry.what)),
+            _ => None,
+        });
+        refused.map(|(conn, what)| *what = What::Unanswered(conn)).is_some()
+    });
+}
+
+#[test]
+fn a_close_without_cause_is_noticed() {
+    assert_breaks("closing", |log| {
+        let closed = log.iter_mut().find_map(|entry| match &mut entry.what {
+            What::Closed(_, code, _) => Some(code),
+            _ => None,
+        });
+        closed.map(|code| *code = 4_999).is_some()
+    });
+}
+
+#[test]
+fn a_connection_that_ends_without_a_word_is_noticed() {
+    assert_breaks("closing", |log| {
+        let closed = log.iter_mut().find_map(|entry| match entry.what {
+            What::Closed(conn, ..) => Some((conn, &mut entry.what)),
+            _ => None,
+        });
+        closed.map(|(conn, what)| *what = What::Lost(conn)).is_some()
     });
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{GRAIN_MS, Judge};
+use super::{GRAIN_MS, Judge, clients::Client};
 use crate::{
     plan::{REOPEN_GAP_MS, words},
     record::{Conn, EndpointIndex, Event, Kind},
@@ -15,12 +15,19 @@ pub(super) struct Endpoint {
     /// The first link since the gateway began; `None`: there was none yet.
     first_link: Option<u32>,
     users: BTreeMap<String, User>,
-    /// What the backend has sent, by number: to whom, and what.
-    sent: BTreeMap<u64, (String, String)>,
+    /// What the backend has sent, by number.
+    sent: BTreeMap<u64, Sent>,
     /// What has been heard of that.
     heard: BTreeSet<u64>,
     /// When the newest link came up. What an earlier one had not handed over until then may be lost.
     link_up_at: u64,
+}
+
+/// What a backend has sent: when, to whom, and what.
+struct Sent {
+    at: u64,
+    to: String,
+    text: String,
 }
 
 /// What a backend knows of a user.
@@ -34,7 +41,6 @@ pub(super) struct User {
     closed_with: Vec<Option<u16>>,
     /// The sessions of these clients have ended.
     past: BTreeSet<Conn>,
-    opened_on_an_earlier_link: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -42,8 +48,10 @@ pub(super) enum Here {
     /// Nothing was said of it on this link.
     #[default]
     Unknown,
-    /// It has a session, in a room; of which client, that is seen by its first message.
-    Open { room: String, conn: Option<Conn>, number: u32, closed_by_backend: bool },
+    /// The same, and on an earlier link it had the session of this client, of which no end is known.
+    Earlier(Conn),
+    /// It has a session, in a room; of which client, that is seen by its first message, unless it was opened before.
+    Open { room: String, earlier: Option<Conn>, conn: Option<Conn>, number: u32, closed_by_backend: bool },
     /// Sessions of earlier links have ended; it had none on this one.
     Settled,
     /// Its session on this link has ended.
@@ -52,16 +60,18 @@ pub(super) enum Here {
 
 impl Endpoint {
     /// The backend sends something.
-    pub(super) fn sends(&mut self, number: u64, user: String, text: String) {
-        self.sent.insert(number, (user, text));
+    pub(super) fn sends(&mut self, at: u64, number: u64, to: String, text: String) {
+        self.sent.insert(number, Sent { at, to, text });
     }
 
     /// The backend closes a user.
     pub(super) fn closes(&mut self, user: &str, status: Option<u16>) {
         let user = self.users.entry(user.to_owned()).or_default();
         user.closed_with.push(status);
-        if let Here::Open { closed_by_backend, .. } = &mut user.here {
-            *closed_by_backend = true;
+        match &mut user.here {
+            Here::Open { closed_by_backend, .. } => *closed_by_backend = true,
+            Here::Earlier(_) => user.here = Here::Unknown,
+            Here::Unknown | Here::Settled | Here::Closed => {}
         }
     }
 
@@ -79,9 +89,20 @@ impl Endpoint {
         self.link.is_some() && self.link_up_at < at
     }
 
-    /// Whether the backend has ever closed this user with this status.
-    pub(super) fn has_closed(&self, user: &str, status: Option<u16>) -> bool {
-        self.users.get(user).is_some_and(|user| user.closed_with.contains(&status))
+    /// A client is closed as its backend wanted: whether the backend has closed its user with this status, once for each.
+    pub(super) fn is_closed(&mut self, user: &str, status: Option<u16>) -> bool {
+        let Some(user) = self.users.get_mut(user) else { return false };
+        let place = user.closed_with.iter().position(|closed| *closed == status);
+        place.map(|place| user.closed_with.remove(place)).is_some()
+    }
+
+    /// The bytes that the backend has sent to a user since the one of this number.
+    pub(super) fn bytes_since(&self, user: &str, number: u64) -> usize {
+        self.sent
+            .range(number + 1..)
+            .filter(|(_, sent)| sent.to == user)
+            .map(|(_, sent)| sent.text.len())
+            .sum()
     }
 
     /// Whether the user has a session, as far as the backend has been told and has not ended it itself.
@@ -90,18 +111,23 @@ impl Endpoint {
         matches!(here, Some(Here::Open { closed_by_backend: false, .. }))
     }
 
-    /// A user hears what its backend has sent: what is wrong with that.
+    /// A user hears what its backend has sent, the one of number `last` before: what is wrong with that.
     pub(super) fn is_heard(
         &mut self,
         user: &str,
-        number: u64,
+        (last, number): (u64, u64),
         text: &str,
     ) -> Vec<(&'static str, &'static str)> {
         let mut wrong = Vec::new();
         match self.sent.get(&number) {
-            Some((to, sent)) if to == user && sent == text => {}
-            Some((to, _)) if to == user => wrong.push(("law 5", "what it hears was altered")),
+            Some(sent) if sent.to == user && sent.text == text => {}
+            Some(sent) if sent.to == user => wrong.push(("law 5", "what it hears was altered")),
             _ => wrong.push(("law 4", "it hears what was not for it")),
+        }
+        // What was sent over an earlier link may be lost with it.
+        let same_link = self.sent.get(&last).is_some_and(|sent| sent.at > self.link_up_at);
+        if same_link && last < number && self.sent.range(last + 1..number).any(|(_, sent)| sent.to == user) {
+            wrong.push(("law 10", "what was sent to it before is lost"));
         }
         if !self.heard.insert(number) {
             wrong.push(("law 5", "what it hears was heard before"));
@@ -129,16 +155,17 @@ impl Judge<'_> {
         endpoint.first_link.get_or_insert(link);
         endpoint.link = Some(link);
         for user in endpoint.users.values_mut() {
-            user.opened_on_an_earlier_link =
-                !is_first && (user.opened_on_an_earlier_link || matches!(user.here, Here::Open { .. }));
-            user.here = Here::Unknown;
+            user.here = match user.here {
+                Here::Earlier(conn) if !is_first => Here::Earlier(conn),
+                Here::Open { conn: Some(conn), closed_by_backend: false, .. } if !is_first => {
+                    Here::Earlier(conn)
+                }
+                _ => Here::Unknown,
+            };
         }
     }
 
-    pub(super) fn event(&mut self, at: u64, index: EndpointIndex, link: u32, event: &Event) {
-        if self.endpoints[index].link != Some(link) {
-            self.broken(at, "law 6", format!("an event on link {index}.{link}, which is not up"));
-        }
+    pub(super) fn event(&mut self, at: u64, index: EndpointIndex, event: &Event) {
         match event.kind {
             Kind::Open => self.open(at, index, event),
             Kind::Message => self.message(at, index, event),
@@ -148,14 +175,24 @@ impl Judge<'_> {
 
     fn open(&mut self, at: u64, index: EndpointIndex, event: &Event) {
         let mut wrong = Vec::new();
-        let mut reopened = false;
+        let mut cases = Vec::new();
+        let mut earlier = None;
+        let is_asked_for = |client: &Client| {
+            client.who.endpoint == index && client.who.user == event.user && client.who.room == event.room
+        };
+        if !self.clients.values().any(is_asked_for) {
+            wrong.push(("law 4", "an open of nobody"));
+        }
         let endpoint = &mut self.endpoints[index];
         let user = endpoint.users.entry(event.user.clone()).or_default();
         match &user.here {
             Here::Open { closed_by_backend: false, .. } => wrong.push(("law 1", "a second open")),
             Here::Open { conn, .. } => user.past.extend(*conn),
-            Here::Unknown => reopened = user.opened_on_an_earlier_link,
-            Here::Settled | Here::Closed => {}
+            Here::Earlier(conn) => {
+                earlier = Some(*conn);
+                cases.push("a session is opened on a second link");
+            }
+            Here::Unknown | Here::Settled | Here::Closed => {}
         }
         // What waited on its way, or to be read, arrives together: then the gap is not to be seen.
         if let Some(closed_at) = user.closed_at {
@@ -165,12 +202,13 @@ impl Judge<'_> {
                 || closed_at <= endpoint.link_up_at + GRAIN_MS;
             if !waited && at + jitter + GRAIN_MS < closed_at + REOPEN_GAP_MS {
                 wrong.push(("law 3", "an open too soon after a close"));
+            } else if !waited && at < closed_at + 2 * REOPEN_GAP_MS {
+                cases.push("an open follows a close closely, and nothing has held it up");
             }
         }
-        user.here = Here::Open { room: event.room.clone(), conn: None, number: 0, closed_by_backend: false };
-        if reopened {
-            self.reached("a session is opened on a second link");
-        }
+        let room = event.room.clone();
+        user.here = Here::Open { room, earlier, conn: None, number: 0, closed_by_backend: false };
+        cases.into_iter().for_each(|case| self.reached(case));
         self.all_broken(at, event, wrong);
     }
 
@@ -181,7 +219,7 @@ impl Judge<'_> {
         let endpoint = &mut self.endpoints[index];
         let link_up_at = endpoint.link_up_at;
         let user = endpoint.users.entry(event.user.clone()).or_default();
-        let Here::Open { room, conn: session, number: last_here, .. } = &mut user.here else {
+        let Here::Open { room, earlier, conn: session, number: last_here, .. } = &mut user.here else {
             self.broken(at, "law 1", format!("a message outside of a session: {event:?}"));
             return;
         };
@@ -205,6 +243,9 @@ impl Judge<'_> {
         }
         if user.past.contains(&conn) {
             wrong.push(("law 6", "a message of a session that had ended"));
+        }
+        if earlier.take().is_some_and(|earlier| earlier != conn) {
+            wrong.push(("law 3", "another session is opened before the close that is owed"));
         }
         match *session {
             Some(session) if session != conn => {
@@ -252,12 +293,14 @@ impl Judge<'_> {
                 }
                 user.past.extend(*conn);
             }
+            // It may be owed of a session before that one.
+            Here::Earlier(_) => cases.push("a close is owed from an earlier link"),
             // That the `open` arrived on the earlier link, if it was lost with it, is not seen from here.
             Here::Unknown if is_first_link => wrong.push(("law 1", "a close without an open")),
-            Here::Unknown | Here::Settled => cases.push("a close is owed from an earlier link"),
+            Here::Unknown | Here::Settled => {}
             Here::Closed => wrong.push(("law 1", "a second close")),
         }
-        let had_none = matches!(user.here, Here::Unknown | Here::Settled);
+        let had_none = matches!(user.here, Here::Unknown | Here::Earlier(_) | Here::Settled);
         user.here = if had_none { Here::Settled } else { Here::Closed };
         user.closed_at = Some(at);
         cases.into_iter().for_each(|case| self.reached(case));

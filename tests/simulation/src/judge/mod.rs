@@ -1,7 +1,8 @@
 //! The laws, from the outside: what clients and backends have seen is held against `docs/laws.md`.
 //!
-//! Who looks from outside does not know when the gateway did something, nor what was lost on a connection that broke. So
-//! each check says what it cannot decide.
+//! Who looks from outside does not know when the gateway did something, nor what was lost on a connection that broke:
+//! where a check cannot decide for that, it says so. `clients` judges what clients see, `backends` what backends see; what
+//! concerns both is here.
 
 //!
 //! - `clients` judges what clients see, `backends` what backends see; here is what concerns both.
@@ -17,14 +18,14 @@ use self::{
 };
 use crate::{
     plan::{Fault, LAST_WORD_MS, Plan},
-    record::{Conn, EndpointIndex, Entry, Leaving, What},
+    record::{Conn, EndpointIndex, Entry, LinkEnd, What},
 };
 
 /// How often each case of interest occurred.
 pub type Reached = BTreeMap<&'static str, u64>;
 
 /// The cases that a campaign has to reach.
-pub const CASES: [&str; 25] = [
+pub const CASES: [&str; 27] = [
     "a session is taken over",
     "a duplicate is refused",
     "a client is held while the link is down",
@@ -37,6 +38,8 @@ pub const CASES: [&str; 25] = [
     "a client does not wait for its answer",
     "a backend closes a client",
     "a close crosses and is answered",
+    "an open follows a close closely, and nothing has held it up",
+    "a client is there when everything has come to rest",
     "a close is owed from an earlier link",
     "a session is opened on a second link",
     "messages are lost with a link",
@@ -73,6 +76,7 @@ pub fn judge(plan: &Plan, log: &[Entry]) -> Verdict {
         clients: BTreeMap::new(),
         endpoints: [(); 2].map(|()| Endpoint::default()),
         clock_forward_ms: 0,
+        clock_forward_max_ms: 0,
         told_to_stop: None,
         stopped: false,
         verdict: Verdict { broken: Vec::new(), reached: Reached::new() },
@@ -90,7 +94,9 @@ struct Judge<'a> {
     plan: &'a Plan,
     clients: BTreeMap<Conn, Client>,
     endpoints: [Endpoint; 2],
+    /// How far the wall clock is ahead of the date, and how far it has been at most.
     clock_forward_ms: i64,
+    clock_forward_max_ms: i64,
     told_to_stop: Option<u64>,
     stopped: bool,
     verdict: Verdict,
@@ -111,39 +117,36 @@ impl Judge<'_> {
         match &entry.what {
             What::Asks(conn, who) => _ = self.clients.insert(*conn, Client::new(who.clone(), at)),
             What::Refused(conn, status) => self.refused(at, *conn, *status),
-            What::Unanswered(conn) => {
+            What::Unanswered(conn) => self.unanswered(at, *conn),
+            What::DoesNotWait(conn) => {
                 self.reached("a client does not wait for its answer");
-                self.over(*conn);
+                self.over(at, *conn);
             }
+            What::Misbehaves(conn, code) => self.misbehaves(*conn, *code),
             What::Admitted(conn) => self.admitted(at, *conn),
             What::Says(conn, number) => self.says(at, *conn, *number),
             What::Hears(conn, text) => self.hears(at, *conn, text),
             What::Closed(conn, code, reason) => {
                 self.closed(at, *conn, *code, reason);
-                self.over(*conn);
+                self.over(at, *conn);
             }
-            What::Lost(conn) => self.over(*conn),
-            What::Leaves(conn, how) => {
-                if *how == Leaving::Dropping {
-                    self.reached("a client vanishes");
-                }
-                self.over(*conn);
-            }
+            What::Lost(conn) => self.lost(at, *conn),
+            What::Leaves(conn, how) => self.leaves(at, *conn, *how),
             What::Began(endpoint) => self.backend_began(at, *endpoint),
             What::LinkUp(endpoint, link) => self.link_up(at, *endpoint, *link),
             What::LinkEnded(endpoint, _) => self.endpoints[*endpoint].link_ended(),
             What::EndsLink(_, how) => self.reached(match how {
-                Leaving::Closing => "a backend closes its link",
-                Leaving::Misbehaving => "a backend breaks the protocol",
-                Leaving::Dropping | Leaving::GivingUp => "a backend drops its link",
+                LinkEnd::Closes => "a backend closes its link",
+                LinkEnd::Drops => "a backend drops its link",
+                LinkEnd::Misbehaves => "a backend breaks the protocol",
             }),
-            What::Event(endpoint, link, event) => self.event(at, *endpoint, *link, event),
+            What::Event(endpoint, _, event) => self.event(at, *endpoint, event),
             What::Sends(endpoint, number, user, text) => {
-                self.endpoints[*endpoint].sends(*number, user.clone(), text.clone());
+                self.endpoints[*endpoint].sends(at, *number, user.clone(), text.clone());
             }
             What::Closes(endpoint, user, status) => self.endpoints[*endpoint].closes(user, *status),
             What::Believes(endpoint, users) => self.believes(at, *endpoint, users),
-            What::Fault(fault, begins) => self.fault(*fault, *begins),
+            What::Fault(fault, begins) => self.fault(at, *fault, *begins),
             What::GatewayBegan => self.endpoints.iter_mut().for_each(Endpoint::gateway_began),
             What::ToldToStop => {
                 self.at_rest(at);
@@ -155,15 +158,16 @@ impl Judge<'_> {
 
     // --- The whole ---
 
-    fn fault(&mut self, fault: Fault, begins: bool) {
+    fn fault(&mut self, at: u64, fault: Fault, begins: bool) {
         match fault {
             Fault::Killed if begins => self.reached("the gateway is killed"),
             Fault::Crash(host) if begins => {
                 let on_it = self.clients.values_mut().filter(|client| client.who.host == host);
-                on_it.for_each(|client| client.state = State::Over);
+                on_it.for_each(|client| client.state = State::Over(at));
             }
             Fault::ClockSet(forward) if begins => {
                 self.clock_forward_ms += forward;
+                self.clock_forward_max_ms = self.clock_forward_max_ms.max(self.clock_forward_ms);
                 self.reached("the wall clock is set");
             }
             _ => {}
@@ -173,11 +177,12 @@ impl Judge<'_> {
     /// Nothing has failed for a while: everything has come to rest.
     fn at_rest(&mut self, at: u64) {
         let mut wrong = Vec::new();
-        let mut live = BTreeSet::new();
+        let (mut live, mut at_rest) = (BTreeSet::new(), 0);
         for (conn, client) in self.clients.iter().filter(|(_, client)| client.state == State::In) {
             if !live.insert((client.who.endpoint, client.who.user.clone())) {
                 wrong.push(("law 2", format!("{conn}: {} has two sessions", client.who.user)));
             }
+            at_rest += 1;
             // One that came late may not have had its turn.
             let is_new = client.asked_at + LAST_WORD_MS > at;
             if is_new {
@@ -193,6 +198,7 @@ impl Judge<'_> {
                 wrong.push(("law 14", format!("{conn} has outlived its token")));
             }
         }
+        (0..at_rest).for_each(|_| self.reached("a client is there when everything has come to rest"));
         for (law, what) in wrong {
             self.broken(at, law, what);
         }
