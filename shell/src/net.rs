@@ -1,4 +1,5 @@
-//! The one module that opens sockets, and asks what becomes of them, so that a simulator can take its place.
+//! The one module of a running gateway that opens sockets, and asks what becomes of them, so that a simulator can take its
+//! place. The demo and `connect` have their own.
 
 use std::{io, net::SocketAddr, time::Duration};
 

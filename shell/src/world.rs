@@ -1,5 +1,5 @@
-//! What the gateway takes from the world besides sockets: the date, chance and threads. The one module that asks for
-//! them, so that a simulator can take its place.
+//! What a running gateway takes from the world besides sockets: the date, chance and threads. The one module that asks
+//! for them, so that a simulator can take its place.
 
 use std::{
     io, thread,

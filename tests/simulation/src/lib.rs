@@ -2,8 +2,8 @@
 //! touch the world (`net`, `sys`, `world`), which are this package's.
 //!
 //! A run is made of one number, its seed: who the clients are and what they do, how the backends behave, what fails
-//! and when ([`plan`]). [`run`] plays it and returns its [`record`]: what clients and backends have seen, and nothing from
-//! inside the gateway. [`judge`] holds that against the laws.
+//! and when ([`plan`]). It is played, and what clients and backends have seen is written down ([`record`]), and nothing
+//! from inside the gateway. [`mod@judge`] holds that against the laws.
 
 // From here to the end of the list: the gateway, as `shell/src/lib.rs` has it.
 #[path = "../../../shell/src/clock.rs"]

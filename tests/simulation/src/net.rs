@@ -15,7 +15,7 @@ use tokio::{
     time::timeout,
 };
 
-/// What one segment carries; so many of them may be under way, see [`crate::run`].
+/// What one segment carries. How many may be under way is `run`'s `SEGMENTS_MAX`.
 const SEGMENT_BYTES_MAX: usize = 1024;
 /// What is looked at of a connection's beginning.
 const BEGINNING_BYTES: usize = 256;
