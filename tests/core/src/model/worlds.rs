@@ -139,18 +139,15 @@ pub fn pairs() -> Vec<Named> {
 /// Those that take minutes each.
 pub fn large() -> Vec<Named> {
     use Feature::{Closes, Drain, Expiry, Keepalive, Lags, Messages, Outage, Redelivers, Sends, Users};
-    let (mut three_users, mut two_each_way) = (named(3, &[Users]), named(2, &[Users, Messages, Sends]));
+    let mut three_users = named(3, &[Users]);
     three_users.0.push_str("; 3 users");
     three_users.1.users = 3;
-    two_each_way.0.push_str("; 2 messages each way");
-    (two_each_way.1.messages, two_each_way.1.actions) = (2, 2);
     vec![
         three_users,
         named(2, &[Messages, Expiry, Outage, Drain]),
         named(3, &[Messages, Closes]),
         named(2, &[Messages, Closes, Sends, Redelivers, Keepalive]),
         named(2, &[Users, Messages, Closes, Lags]),
-        two_each_way,
     ]
 }
 
