@@ -4,9 +4,6 @@
 //! where a check cannot decide for that, it says so. `clients` judges what clients see, `backends` what backends see; what
 //! concerns both is here.
 
-//!
-//! - `clients` judges what clients see, `backends` what backends see; here is what concerns both.
-
 mod backends;
 mod clients;
 
