@@ -42,6 +42,8 @@ pub enum Answer {
 pub enum RequestFault {
     /// It is not HTTP.
     NotHttp,
+    /// It is not TLS, and that is spoken here.
+    NotTls,
     /// Its path does not decode to UTF-8.
     Path,
 }
@@ -92,6 +94,7 @@ impl Answer {
             Answer::Draining => "draining",
             Answer::TooMany => "too_many_attempts",
             Answer::BadRequest(RequestFault::NotHttp) => "bad_request",
+            Answer::BadRequest(RequestFault::NotTls) => "tls_required",
             Answer::BadRequest(RequestFault::Path) => "bad_path",
             Answer::NotFound => "not_found",
             Answer::UpgradeRequired => "upgrade_required",
@@ -113,6 +116,9 @@ impl Answer {
             }
             Answer::BadRequest(RequestFault::NotHttp) => {
                 "This is not an HTTP request that the gateway can read."
+            }
+            Answer::BadRequest(RequestFault::NotTls) => {
+                "TLS is spoken here: connect with wss:// or https://, not with ws:// or http://."
             }
             Answer::BadRequest(RequestFault::Path) => "The path must be percent-encoded UTF-8.",
             Answer::NotFound => {

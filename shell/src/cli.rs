@@ -42,6 +42,9 @@ pub(crate) enum Command {
         /// Sent as Authorization: Bearer.
         #[arg(long)]
         token: Option<String>,
+        /// The CA that a gateway at wss:// must have its certificate from, as a file in PEM; without it, the system's.
+        #[arg(long, value_name = "FILE")]
+        ca: Option<PathBuf>,
     },
 }
 

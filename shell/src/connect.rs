@@ -3,19 +3,26 @@
 use std::{
     fmt,
     io::{self, BufRead, Write},
+    path::PathBuf,
     thread,
 };
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::sync::mpsc;
+use tokio::{net::TcpStream, sync::mpsc};
 use tokio_tungstenite::{
-    connect_async,
+    client_async,
     tungstenite::{
         self, Message,
         client::IntoClientRequest,
         http::{HeaderValue, header::AUTHORIZATION},
         protocol::{CloseFrame, frame::coding::CloseCode},
     },
+};
+
+use crate::{
+    config::BackendUrl,
+    tls::{self, ClientFiles, Files, TlsFault},
+    transport::Transport,
 };
 
 /// Why there was no conversation.
@@ -25,6 +32,8 @@ pub enum ConnectFault {
     Url(String),
     /// The token has characters that a header cannot have.
     Token,
+    /// What the gateway's certificate is to be checked with is of no use.
+    Tls(TlsFault),
     /// The gateway answered otherwise than with 101.
     Refused {
         /// The HTTP status.
@@ -39,8 +48,9 @@ pub enum ConnectFault {
 impl fmt::Display for ConnectFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ConnectFault::Url(what) => write!(f, "URL: {what}; write ws://HOST:PORT/PATH"),
+            ConnectFault::Url(what) => write!(f, "URL: {what}"),
             ConnectFault::Token => f.write_str("token: it has characters that no token has; copy it whole"),
+            ConnectFault::Tls(fault) => write!(f, "{fault}"),
             ConnectFault::Refused { status, body } => write!(f, "refused with {status}: {}", printable(body)),
             ConnectFault::Broken(what) => write!(f, "{what}"),
         }
@@ -49,27 +59,27 @@ impl fmt::Display for ConnectFault {
 
 impl std::error::Error for ConnectFault {}
 
-/// Connects, sends the lines of standard input, and prints what comes to `out`, until either side closes.
+/// Connects, sends the lines of standard input, and prints what comes to `out`, until either side closes. With
+/// `wss://`, the gateway's certificate must come from a CA in the file `ca`, or else from one of the system's.
 ///
 /// # Errors
 ///
 /// See [`ConnectFault`].
-pub async fn run(url: &str, token: Option<&str>, out: &mut impl Write) -> Result<(), ConnectFault> {
-    let broken = |error: tungstenite::Error| match error {
-        tungstenite::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            ConnectFault::Broken(format!("nobody listens at {url}; is the gateway running?"))
-        }
-        error => ConnectFault::Broken(error.to_string()),
-    };
-    if !url.starts_with("ws://") {
-        return Err(ConnectFault::Url(format!("{url:?} does not begin with ws://")));
-    }
+pub async fn run(
+    url: &str,
+    token: Option<&str>,
+    ca: Option<PathBuf>,
+    out: &mut impl Write,
+) -> Result<(), ConnectFault> {
+    let broken = |error: tungstenite::Error| ConnectFault::Broken(error.to_string());
+    let server = BackendUrl::parse(url).map_err(ConnectFault::Url)?;
     let mut request = url.into_client_request().map_err(|error| ConnectFault::Url(error.to_string()))?;
     if let Some(token) = token {
         let value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| ConnectFault::Token)?;
         request.headers_mut().insert(AUTHORIZATION, value);
     }
-    let mut socket = match connect_async(request).await {
+    let transport = reach(&server, ca).await?;
+    let mut socket = match client_async(request, transport).await {
         Ok((socket, _)) => socket,
         Err(tungstenite::Error::Http(response)) => {
             let body = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
@@ -104,6 +114,23 @@ pub async fn run(url: &str, token: Option<&str>, out: &mut impl Write) -> Result
             },
         }
     }
+}
+
+async fn reach(server: &BackendUrl, ca: Option<PathBuf>) -> Result<Transport, ConnectFault> {
+    let stream = TcpStream::connect((server.host.as_str(), server.port)).await.map_err(|error| {
+        ConnectFault::Broken(match error.kind() {
+            io::ErrorKind::ConnectionRefused => {
+                format!("nobody listens at {}; is the gateway running?", server.authority())
+            }
+            _ => error.to_string(),
+        })
+    })?;
+    if !server.secure {
+        return Ok(Transport::plain(stream));
+    }
+    let config = ClientFiles { ca, identity: None }.make().map_err(ConnectFault::Tls)?;
+    let secure = tls::connect(config.into(), &server.host, stream).await;
+    secure.map_err(|error| ConnectFault::Broken(format!("no TLS: {}", error.to_string().escape_debug())))
 }
 
 /// The lines of standard input, read by a thread of their own: reading them cannot be interrupted.

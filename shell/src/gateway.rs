@@ -1,20 +1,23 @@
 //! The gateway as a whole: what is started, in which order, and how it stops.
 
 use std::{
-    cell::Cell, io, net::SocketAddr, rc::Rc, sync::Arc, thread::available_parallelism, time::Duration,
+    cell::Cell, io, net::SocketAddr, pin::pin, rc::Rc, sync::Arc, thread::available_parallelism,
+    time::Duration,
 };
 
 use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
+    task::JoinHandle,
     time::timeout,
 };
 
 use crate::{
     config::{Config, EndpointConfig},
     endpoint::{Command, Status},
+    handover::{Inherited, Offer},
     net,
     server::{Front, Gate, HANDSHAKES_MAX, Serves, accept},
-    sys, worker,
+    sys, tls, worker,
 };
 
 /// Commands that may wait for an endpoint; handshakes beyond wait their turn.
@@ -45,52 +48,48 @@ impl Gateway {
         Gateway { config }
     }
 
-    /// Runs until `stop` resolves, and then drains. Must run on a local runtime of one thread.
+    /// Runs until `stop` resolves or another gateway has taken over, and then drains. Must run on a local runtime of
+    /// one thread.
     ///
     /// # Errors
     ///
     /// An address cannot be listened on, or the system has no threads.
     pub async fn run(self, ready: impl FnOnce(Listening), stop: impl Future<Output = ()>) -> io::Result<()> {
         check_descriptors(&self.config);
-        let listeners = listen(&self.config)?;
-        let drain = self.config.drain.clone();
-        let longest_gap = self.config.endpoints.iter().map(|endpoint| endpoint.settings.reopen_gap.0).max();
-        let longest_close = self.config.endpoints.iter().map(|endpoint| endpoint.close_timeout).max();
-        let limit = drain.time.0 + drain.confirm_timeout.0 + longest_gap.unwrap_or_default();
-        let limit = Duration::from_millis(limit) + longest_close.unwrap_or_default() + DRAIN_SLACK;
+        let mut inherited =
+            Inherited::take(self.config.handover.as_deref()).await.map_err(cannot_take_over)?;
+        let listeners = listen(&self.config, &mut inherited)?;
+        let offer =
+            Offer::new(self.config.handover.as_deref(), listeners.iter().map(|(listener, _)| listener))
+                .map_err(cannot_offer)?;
+        let handshake_timeout = self.config.limits.handshake_timeout;
+        let limit = drain_limit(&self.config);
         let (front, ended) = self.start()?;
-
-        let mut listening = Listening { clients: Vec::new(), health: None };
-        for (listener, serves) in listeners {
-            let address = listener.local_addr()?;
-            match serves.clients {
-                true => listening.clients.push(address),
-                false => listening.health = Some(address),
-            }
-            tokio::task::spawn_local(accept(Rc::clone(&front), listener, serves));
+        if let Some(tls) = front.tls.clone() {
+            tokio::task::spawn_local(tls::keep_fresh(tls));
         }
-        tracing::info!(target: "gateway", clients = ?listening.clients, health = ?listening.health, "listening");
-        ready(listening);
+        let doors = open(&front, listeners, ready)?;
+        inherited.ready().await;
 
-        stop.await;
-        let hint = "a second signal ends it at once";
-        tracing::info!(target: "gateway", for_at_most = ?limit, hint, "draining");
-        front.draining.set(true);
-        for gate in &front.gates {
-            // One that has gone has drained.
-            let _ = gate.commands.send(Command::Drain).await;
-        }
-        let all = async {
-            for end in ended {
-                // An endpoint that has panicked has ended too.
-                let _ = end.await;
-            }
+        let mut stop = pin!(stop);
+        let replaced = tokio::select! {
+            () = &mut stop => false,
+            () = offer.taken() => true,
         };
-        match timeout(limit, all).await {
-            Ok(()) => tracing::info!(target: "gateway", "stopped"),
-            Err(_) => tracing::error!(target: "gateway", "stopped, though not everything has ended"),
+        let end = async {
+            if replaced {
+                close(doors, handshake_timeout).await;
+            }
+            drain(&front, ended, limit).await;
+        };
+        let (mut end, mut stopped) = (pin!(end), !replaced);
+        loop {
+            tokio::select! {
+                () = &mut end => return Ok(()),
+                // One that is replaced can still be told to stop: that is heard, though it changes nothing.
+                () = &mut stop, if !stopped => stopped = true,
+            }
         }
-        Ok(())
     }
 
     /// Starts the endpoints on their threads.
@@ -109,8 +108,8 @@ impl Gateway {
             worker::spawn(index, share)?;
         }
         let connections = Arc::new(Semaphore::new(config.limits.connections_max));
-        let Config { limits, routes, .. } = config;
-        let front = Front { limits, routes, gates, draining: Cell::new(false), connections };
+        let Config { limits, tls, routes, .. } = config;
+        let front = Front { limits, tls, routes, gates, draining: Cell::new(false), connections };
         Ok((Rc::new(front), ended))
     }
 }
@@ -124,15 +123,106 @@ fn connect(config: EndpointConfig) -> (Gate, worker::Start, oneshot::Receiver<()
     (Gate { config, commands, status }, start, end)
 }
 
-fn listen(config: &Config) -> io::Result<Vec<(net::TcpListener, Serves)>> {
+/// A listener at work.
+struct Door {
+    accepting: JoinHandle<()>,
+    /// Places for handshakes, all of them free where none is under way.
+    handshakes: Arc<Semaphore>,
+}
+
+/// Takes over the listening sockets that are there, and opens the others.
+fn listen(config: &Config, inherited: &mut Inherited) -> io::Result<Vec<(net::TcpListener, Serves)>> {
     let both = Serves { clients: true, health: config.health.is_none() };
     let clients = config.listen.iter().map(|address| (*address, both));
     let health = config.health.iter().map(|address| (*address, Serves { clients: false, health: true }));
-    let open = |(address, serves): (SocketAddr, Serves)| match net::listen(address) {
-        Ok(listener) => Ok((listener, serves)),
-        Err(error) => Err(io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))),
+    let mut open = |(address, serves): (SocketAddr, Serves)| {
+        let listener = match inherited.socket(address) {
+            Some(socket) => net::adopt(socket),
+            None => net::listen(address),
+        };
+        match listener {
+            Ok(listener) => Ok((listener, serves)),
+            Err(error) => Err(io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))),
+        }
     };
-    clients.chain(health).map(open).collect()
+    let listeners = clients.chain(health).map(&mut open).collect();
+    match inherited.unclaimed() {
+        Some(address) => {
+            let what = "is passed by the service manager; write it in listen.address or health.address";
+            Err(io::Error::other(format!("{address} {what}")))
+        }
+        None => listeners,
+    }
+}
+
+/// Lets connections in.
+fn open(
+    front: &Rc<Front>,
+    listeners: Vec<(net::TcpListener, Serves)>,
+    ready: impl FnOnce(Listening),
+) -> io::Result<Vec<Door>> {
+    let mut listening = Listening { clients: Vec::new(), health: None };
+    let mut doors = Vec::new();
+    for (listener, serves) in listeners {
+        let address = listener.local_addr()?;
+        match serves.clients {
+            true => listening.clients.push(address),
+            false => listening.health = Some(address),
+        }
+        let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+        let accepting = accept(Rc::clone(front), listener, serves, Arc::clone(&handshakes));
+        doors.push(Door { accepting: tokio::task::spawn_local(accepting), handshakes });
+    }
+    tracing::info!(target: "gateway", clients = ?listening.clients, health = ?listening.health, "listening");
+    ready(listening);
+    Ok(doors)
+}
+
+/// Leaves newcomers to the gateway that has taken over, and sees to those that had come already.
+async fn close(doors: Vec<Door>, patience: Duration) {
+    tracing::info!(target: "gateway", "another gateway has taken over");
+    for door in &doors {
+        door.accepting.abort();
+    }
+    let all = async {
+        for door in doors {
+            // It was stopped.
+            let _ = door.accepting.await;
+            // It is never closed.
+            let _ = door.handshakes.acquire_many(HANDSHAKES_MAX as u32).await;
+        }
+    };
+    // Whoever has not shaken hands by now was cut off for it.
+    let _ = timeout(patience + Duration::from_secs(1), all).await;
+}
+
+/// Ends all sessions, and waits until that is done.
+async fn drain(front: &Front, ended: Vec<oneshot::Receiver<()>>, limit: Duration) {
+    let hint = "a second signal ends it at once";
+    tracing::info!(target: "gateway", for_at_most = ?limit, hint, "draining");
+    front.draining.set(true);
+    for gate in &front.gates {
+        // One that has gone has drained.
+        let _ = gate.commands.send(Command::Drain).await;
+    }
+    let all = async {
+        for end in ended {
+            // An endpoint that has panicked has ended too.
+            let _ = end.await;
+        }
+    };
+    match timeout(limit, all).await {
+        Ok(()) => tracing::info!(target: "gateway", "stopped"),
+        Err(_) => tracing::error!(target: "gateway", "stopped, though not everything has ended"),
+    }
+}
+
+/// How long draining may take, before the gateway stops waiting for it.
+fn drain_limit(config: &Config) -> Duration {
+    let longest_gap = config.endpoints.iter().map(|endpoint| endpoint.settings.reopen_gap.0).max();
+    let longest_close = config.endpoints.iter().map(|endpoint| endpoint.close_timeout).max();
+    let spread = config.drain.time.0 + config.drain.confirm_timeout.0 + longest_gap.unwrap_or_default();
+    Duration::from_millis(spread) + longest_close.unwrap_or_default() + DRAIN_SLACK
 }
 
 /// An endpoint is driven by one thread, so more threads than endpoints are of no use.
@@ -140,6 +230,14 @@ fn workers(config: &Config) -> usize {
     let cores = available_parallelism().map_or(1, usize::from);
     let wanted = if config.limits.workers == 0 { cores } else { config.limits.workers };
     wanted.clamp(1, config.endpoints.len().max(1))
+}
+
+fn cannot_take_over(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot take over listening sockets: {error}"))
+}
+
+fn cannot_offer(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("listen.handover_socket cannot be created: {error}"))
 }
 
 fn check_descriptors(config: &Config) {

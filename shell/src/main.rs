@@ -23,8 +23,10 @@ fn main() -> ExitCode {
         Some(Command::Run { config: None }) | None => block_on(demo()),
         Some(Command::Check { file }) => load(&file).map(|_| println!("{}: nothing wrong", file.display())),
         Some(Command::Token(wanted)) => wanted.make().map(|token| println!("{}", &*token)),
-        Some(Command::Connect { url, token }) => block_on(async {
-            connect::run(&url, token.as_deref(), &mut io::stdout()).await.map_err(|fault| fault.to_string())
+        Some(Command::Connect { url, token, ca }) => block_on(async {
+            connect::run(&url, token.as_deref(), ca, &mut io::stdout())
+                .await
+                .map_err(|fault| fault.to_string())
         }),
     };
     match done {

@@ -37,6 +37,16 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// A listener that was there before this process.
+///
+/// # Errors
+///
+/// The system refuses.
+pub fn adopt(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
 /// Connects to the first address of `host` that answers; each has its share of `limit`.
 ///
 /// # Errors

@@ -9,16 +9,16 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::net::{self, TcpStream};
+use crate::transport::Transport;
 
 /// A connection that one thread reads and writes through a shared reference.
 #[derive(Debug)]
-pub(crate) struct Stream(RefCell<TcpStream>);
+pub(crate) struct Stream(RefCell<Transport>);
 
 impl Stream {
     /// Takes a connection over.
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        Stream(RefCell::new(stream))
+    pub(crate) fn new(transport: Transport) -> Self {
+        Stream(RefCell::new(transport))
     }
 
     /// Reads what is there: 0 bytes at the end of the stream.
@@ -28,9 +28,14 @@ impl Stream {
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
-    /// Writes as much as the socket takes.
+    /// Writes as much as the connection takes. What it took is with the system only once it has been flushed.
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut *self.0.borrow_mut()).poll_write(cx, bytes)
+    }
+
+    /// Hands on to the system what the connection still holds.
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_flush(cx)
     }
 
     /// Says that nothing more will be written.
@@ -40,11 +45,11 @@ impl Stream {
 
     /// Whether the peer has reset the connection, or its machine has vanished, as far as TCP has noticed.
     pub(crate) fn is_reset(&self) -> bool {
-        net::is_reset(&mut self.0.borrow_mut())
+        self.0.borrow_mut().is_reset()
     }
 
     /// Whether the peer's machine leaves unanswered what is sent to it.
     pub(crate) fn is_unanswered(&self) -> bool {
-        net::is_unanswered(&self.0.borrow())
+        self.0.borrow_mut().is_unanswered()
     }
 }

@@ -7,14 +7,16 @@ use std::{
 
 use super::kinds::quote;
 
-/// Where a backend listens: `ws://host:port/path?query`.
+/// Where a backend listens: `ws://host:port/path?query`, or `wss://` where it speaks TLS.
 ///
 /// The query may hold what only the backend should know, so `Debug` and `Display` leave it out.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BackendUrl {
+    /// Whether it speaks TLS.
+    pub secure: bool,
     /// A name, or an IP address; IPv6 without its brackets.
     pub host: String,
-    /// The port, 80 unless said.
+    /// The port: unless said 80, with TLS 443.
     pub port: u16,
     /// What the request's first line asks for: at least `/`, with the query if there is one.
     pub path_and_query: String,
@@ -30,15 +32,15 @@ impl BackendUrl {
     pub fn parse(text: &str) -> Result<BackendUrl, String> {
         let wrong = |what: &str| Err(format!("{} {what}", shown(text)));
         let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
-        match scheme.to_ascii_lowercase().as_str() {
-            "ws" => {}
-            "wss" => return wrong("asks for TLS, which is not available yet; write ws://"),
+        let secure = match scheme.to_ascii_lowercase().as_str() {
+            "ws" => false,
+            "wss" => true,
             _ => {
                 return wrong(
                     "is not the URL of a WebSocket; write one such as \"ws://localhost:9000/path\"",
                 );
             }
-        }
+        };
         if rest.contains('#') {
             return wrong("has a fragment, which is never sent; take out what follows the #");
         }
@@ -47,7 +49,7 @@ impl BackendUrl {
         if authority.contains('@') {
             return wrong("has a user's name or password, which are not sent; take out what precedes the @");
         }
-        let Some((host, port)) = split_port(authority) else {
+        let Some((host, port)) = split_port(authority, default_port(secure)) else {
             return wrong("has a bad port; it may be 1 to 65535");
         };
         let Some(host) = host_of(host) else {
@@ -57,13 +59,14 @@ impl BackendUrl {
         if text.len() > 2048 || path_and_query.parse::<hyper::Uri>().is_err() {
             return wrong("has a path that cannot be sent; percent-encode it, and stay below 2048 bytes");
         }
-        Ok(BackendUrl { host, port, path_and_query })
+        Ok(BackendUrl { secure, host, port, path_and_query })
     }
 
-    /// Host and port as the `Host` header says them, IPv6 in brackets; port 80 is left out.
+    /// Host and port as the `Host` header says them, IPv6 in brackets; the scheme's own port is left out.
     pub fn authority(&self) -> String {
         let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
-        let port = if self.port == 80 { String::new() } else { format!(":{}", self.port) };
+        let port =
+            if self.port == default_port(self.secure) { String::new() } else { format!(":{}", self.port) };
         format!("{open}{}{close}{port}", self.host)
     }
 }
@@ -80,15 +83,20 @@ fn shown(text: &str) -> String {
     }
 }
 
+/// The port of a scheme (RFC 6455, section 3).
+fn default_port(secure: bool) -> u16 {
+    if secure { 443 } else { 80 }
+}
+
 /// Splits `host:port`; `None` if there is a port that is none.
-fn split_port(authority: &str) -> Option<(&str, u16)> {
+fn split_port(authority: &str, default: u16) -> Option<(&str, u16)> {
     if authority.starts_with('[') && !authority.contains(']') {
         // The colons are the host's, which is at fault.
-        return Some((authority, 80));
+        return Some((authority, default));
     }
     let after_brackets = authority.rfind(']').map_or(0, |at| at + 1);
     match authority[after_brackets..].split_once(':') {
-        None => Some((authority, 80)),
+        None => Some((authority, default)),
         Some((host, port)) => {
             let digits = port.bytes().all(|byte| byte.is_ascii_digit());
             let port = port.parse().ok().filter(|port| digits && *port != 0)?;
@@ -120,7 +128,8 @@ impl fmt::Display for BackendUrl {
             Some((path, _)) => (path, "?…"),
             None => (self.path_and_query.as_str(), ""),
         };
-        write!(f, "ws://{}{path}{query}", self.authority())
+        let scheme = if self.secure { "wss" } else { "ws" };
+        write!(f, "{scheme}://{}{path}{query}", self.authority())
     }
 }
 

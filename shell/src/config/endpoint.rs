@@ -13,9 +13,12 @@ use super::{
     kinds::units::{GIB, HOUR, KIB, MIB, MINUTE, MS_10, MS_100, SECOND, ZERO},
     kinds::{Choice, Parsed, count, quote, seconds, size, span, span_or_off},
     reader::{Order, Place},
-    token,
+    tls, token,
 };
-use crate::token::{TokenSettings, Verifier};
+use crate::{
+    tls::{ClientFiles, ClientTls},
+    token::{TokenSettings, Verifier},
+};
 
 /// What an operator has decided about an endpoint. `Debug` shows no secret.
 #[derive(Clone)]
@@ -48,6 +51,8 @@ pub struct EndpointConfig {
     pub keepalive: Keepalive,
     /// What the machine need not know of the link.
     pub link: LinkConfig,
+    /// What the backend is met with, where it speaks TLS.
+    pub link_tls: Option<ClientTls>,
 }
 
 /// How dead clients are found.
@@ -79,6 +84,7 @@ struct Common {
     idle_timeout: Option<Duration>,
     keepalive: Keepalive,
     link: LinkConfig,
+    link_tls: ClientFiles,
 }
 
 const DUPLICATES: Choice<Duplicates> =
@@ -96,7 +102,7 @@ const PATH: Parsed<(String, Template)> = Parsed {
     show: |(text, _)| text.clone(),
 };
 const BACKEND: Parsed<BackendUrl> = Parsed {
-    range: "`ws://host:port/path`, port 80 unless said",
+    range: "`ws://host:port/path` or `wss://host:port/path`, port 80 or 443 unless said",
     parse: BackendUrl::parse,
     show: |_| String::new(),
 };
@@ -150,6 +156,7 @@ fn endpoint(name: &str, s: &Section<'_>, drain: &DrainSettings) -> Option<Endpoi
     let (address, common) = (address(s), common(s, drain));
     let ((path, template), backend) = address?;
     let (token, verifier) = common.token?;
+    let link_tls = if backend.secure { Some(link_tls(s, common.link_tls)?) } else { None };
     Some(EndpointConfig {
         name: name.to_owned(),
         path,
@@ -165,6 +172,7 @@ fn endpoint(name: &str, s: &Section<'_>, drain: &DrainSettings) -> Option<Endpoi
         idle_timeout: common.idle_timeout,
         keepalive: common.keepalive,
         link: common.link,
+        link_tls,
     })
 }
 
@@ -193,7 +201,7 @@ fn common(s: &Section<'_>, drain: &DrainSettings) -> Common {
     let queue = (d.client_queue_bytes_max, d.client_queue_bytes_total_max);
     let (client_queue_bytes_max, client_queue_bytes_total_max) =
         s.table("client_queue", |s| bounds(s, queue));
-    let (of_machine, link) = s.table("link", |s| link(s, d.link));
+    let (of_machine, link, link_tls) = s.table("link", |s| link(s, d.link));
     let outage = s.table("outage", |s| outage(s, d.outage));
     let token = s.table("token", token::read);
     let settings = Settings {
@@ -222,6 +230,7 @@ fn common(s: &Section<'_>, drain: &DrainSettings) -> Common {
         idle_timeout,
         keepalive,
         link,
+        link_tls,
     }
 }
 
@@ -240,7 +249,7 @@ fn bounds(s: &Section<'_>, (one, all): (usize, usize)) -> (usize, usize) {
     (one, all)
 }
 
-fn link(s: &Section<'_>, d: LinkSettings) -> (LinkSettings, LinkConfig) {
+fn link(s: &Section<'_>, d: LinkSettings) -> (LinkSettings, LinkConfig, ClientFiles) {
     let of_machine = LinkSettings {
         redial_min: s.get("redial_min", span(MS_10, MINUTE), d.redial_min),
         backoff_first: s.get("backoff_first", span(MS_10, HOUR), d.backoff_first),
@@ -260,7 +269,21 @@ fn link(s: &Section<'_>, d: LinkSettings) -> (LinkSettings, LinkConfig) {
         connect_timeout: s.get("connect_timeout", span(MS_100, MINUTE * 5), SECOND * 5),
         message_bytes_max: s.get("message_bytes_max", size(KIB, GIB), 4 << 20),
     };
-    (of_machine, link)
+    let tls = s.table("tls", |s| ClientFiles { ca: tls::file(s, "ca_file"), identity: tls::identity(s) });
+    (of_machine, link, tls)
+}
+
+/// Reads what a backend that speaks TLS is met with.
+fn link_tls(s: &Section<'_>, files: ClientFiles) -> Option<ClientTls> {
+    match ClientTls::load(files) {
+        Ok(tls) => Some(tls),
+        Err(fault) => {
+            let mut place = s.here();
+            place.name.push_str(".link.tls");
+            s.reader.problem(&place, fault.to_string());
+            None
+        }
+    }
 }
 
 fn outage(s: &Section<'_>, d: OutageSettings) -> OutageSettings {
@@ -319,6 +342,7 @@ impl fmt::Debug for EndpointConfig {
             .field("idle_timeout", &self.idle_timeout)
             .field("keepalive", &self.keepalive)
             .field("link", &self.link)
+            .field("link_tls", &self.link_tls)
             .finish_non_exhaustive()
     }
 }

@@ -11,6 +11,7 @@ use super::{
     Config, Limits, LogConfig, LogFormat, Section, endpoint,
     kinds::units::{HOUR, KIB, MIB, MINUTE, MS_10, MS_100, SECOND, ZERO},
     kinds::{Choice, Parsed, count, one_or_list, quote, size, span},
+    tls,
 };
 
 const LEVELS: Choice<LevelFilter> = Choice(&[
@@ -51,7 +52,10 @@ pub(super) fn keys(root: &Section<'_>) {
 }
 
 fn gateway(root: &Section<'_>) -> Config {
-    let listen = root.table("listen", |s| s.get("address", one_or_list(ADDRESS), vec![LISTEN]));
+    let (listen, handover, tls) = root.table("listen", |s| {
+        let addresses = s.get("address", one_or_list(ADDRESS), vec![LISTEN]);
+        (addresses, tls::file(s, "handover_socket"), s.table("tls", tls::listener))
+    });
     let health = root.table("health", |s| {
         let health = s.optional("address", ADDRESS);
         let doubled = health.is_some_and(|health| health.port() != 0 && listen.contains(&health));
@@ -62,6 +66,8 @@ fn gateway(root: &Section<'_>) -> Config {
     });
     Config {
         listen,
+        tls,
+        handover,
         health,
         log: root.table("log", log),
         limits: root.table("limits", limits),

@@ -8,21 +8,28 @@
 
 mod backend;
 mod endpoint;
-mod files;
 mod gateway;
 mod kinds;
 mod problem;
 mod reader;
+mod tls;
 mod token;
 
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use toml::de::DeTable;
 use tracing::level_filters::LevelFilter;
 use trunkline_core::{DrainSettings, path::Routes};
+
+use crate::{files, tls::ServerTls};
 
 pub use backend::BackendUrl;
 pub use endpoint::{EndpointConfig, Keepalive, LinkConfig};
@@ -36,6 +43,10 @@ use reader::{Reader, Section};
 pub struct Config {
     /// Where clients are listened for: at least one address, none twice.
     pub listen: Vec<SocketAddr>,
+    /// What clients are met with; `None`: they come without TLS.
+    pub tls: Option<ServerTls>,
+    /// Where a successor asks for the listening sockets; `None`: nowhere.
+    pub handover: Option<PathBuf>,
     /// Where `/healthz` and `/readyz` are served; `None`: where clients are listened for.
     pub health: Option<SocketAddr>,
     /// What is logged, and how.

@@ -8,11 +8,12 @@ use base64::{
 };
 
 use super::{
-    Section, files,
+    Section,
     kinds::units::MINUTE,
     kinds::{Parsed, Text, list, one_or_list, quote, size, span},
     reader::Place,
 };
+use crate::files;
 use crate::token::{Algorithm, KeyFault, KeyOrigin, KeyProblem, KeySource, Source, TokenSettings, Verifier};
 
 /// The most bytes of a file that holds a secret or keys.

@@ -21,7 +21,6 @@ use super::{
 };
 use crate::{
     clock::unix_millis,
-    net,
     stream::Stream,
     ws::{Item, Opcode, frame},
 };
@@ -138,10 +137,10 @@ impl Driver {
                     hub.client_left(session, LeaveCause::Lost);
                 }
             }
-            Command::Attach { session, stream, early, permit } => {
-                match (hub.client(session), net::attach(stream)) {
-                    (Some(client), Ok(stream)) => {
-                        let stream = Stream::new(stream);
+            Command::Attach { session, transport, early, permit } => {
+                match (hub.client(session), transport.attach()) {
+                    (Some(client), Ok(transport)) => {
+                        let stream = Stream::new(transport);
                         hub.machine.borrow_mut().outlet.check_later(now, session);
                         hub.client_tasks.set(hub.client_tasks.get() + 1);
                         tokio::task::spawn_local(client.serve(Rc::clone(hub), stream, early, permit));

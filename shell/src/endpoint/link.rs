@@ -4,6 +4,7 @@ use std::{
     fmt, io,
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -19,6 +20,7 @@ use hyper::{
     upgrade::{Parts, Upgraded},
 };
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use trunkline_core::CloseCode;
@@ -27,6 +29,8 @@ use crate::{
     config::{BackendUrl, EndpointConfig},
     net,
     stream::Stream,
+    tls::{self, ClientTls},
+    transport::Transport,
     ws::{Decoder, Fault, Item, Role, frame},
 };
 
@@ -45,6 +49,7 @@ pub(super) type Dial = Pin<Box<dyn Future<Output = Result<Connection, DialFault>
 pub(super) enum DialFault {
     Timeout(Duration),
     Connect(io::Error),
+    Tls(io::Error),
     Http(hyper::Error),
     Status(StatusCode),
     Upgrade,
@@ -57,6 +62,8 @@ impl fmt::Display for DialFault {
         match self {
             DialFault::Timeout(limit) => write!(f, "not connected within {limit:?}"),
             DialFault::Connect(error) => write!(f, "cannot connect: {error}"),
+            // It may quote what the peer's certificate says.
+            DialFault::Tls(error) => write!(f, "no TLS: {}", error.to_string().escape_debug()),
             DialFault::Http(error) => write!(f, "the handshake failed: {error}"),
             DialFault::Status(status) => write!(f, "it answered {status} instead of 101"),
             DialFault::Upgrade => f.write_str("its 101 does not upgrade to a WebSocket"),
@@ -70,22 +77,32 @@ impl fmt::Display for DialFault {
 
 /// Begins to connect to the endpoint's backend; `key` is 16 random bytes in base64.
 pub(super) fn dial(config: &EndpointConfig, key: String) -> Dial {
-    let (backend, limit) = (config.backend.clone(), config.link.connect_timeout);
+    let (backend, tls, limit) =
+        (config.backend.clone(), config.link_tls.clone(), config.link.connect_timeout);
     let message_bytes_max = config.link.message_bytes_max;
     Box::pin(async move {
-        let made = timeout(limit, connect(&backend, &key, limit)).await;
+        let made = timeout(limit, connect(&backend, tls, &key, limit)).await;
         let (stream, early) = made.map_err(|_| DialFault::Timeout(limit))??;
         Ok(Connection::new(stream, &early, message_bytes_max))
     })
 }
 
 /// Connects and shakes hands (RFC 6455, section 4.1). What came after the answer is returned too.
-async fn connect(backend: &BackendUrl, key: &str, limit: Duration) -> Result<(Stream, Vec<u8>), DialFault> {
+async fn connect(
+    backend: &BackendUrl,
+    tls: Option<ClientTls>,
+    key: &str,
+    limit: Duration,
+) -> Result<(Stream, Vec<u8>), DialFault> {
     let stream = net::connect(&backend.host, backend.port, limit).await.map_err(DialFault::Connect)?;
     net::tune_link(&stream).map_err(DialFault::Connect)?;
+    let transport = match tls {
+        None => Transport::plain(stream),
+        Some(tls) => tls::connect(fresh(&tls), &backend.host, stream).await.map_err(DialFault::Tls)?,
+    };
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(HEADER_BYTES_MAX)
-        .handshake(TokioIo::new(stream))
+        .handshake(TokioIo::new(transport))
         .await
         .map_err(DialFault::Http)?;
     // It ends with the request, or with the upgrade.
@@ -119,9 +136,18 @@ async fn connect(backend: &BackendUrl, key: &str, limit: Duration) -> Result<(St
     take_socket(upgraded).map_err(DialFault::Connect)
 }
 
+/// What the files say now, or said last when they made sense.
+fn fresh(tls: &ClientTls) -> Arc<ClientConfig> {
+    if let Err(fault) = tls.refresh() {
+        let fault = fault.to_string();
+        tracing::error!(target: "link", fault, "new certificates are of no use: the old ones stay");
+    }
+    tls.current()
+}
+
 fn take_socket(upgraded: Upgraded) -> io::Result<(Stream, Vec<u8>)> {
     let Parts { io, read_buf, .. } = upgraded
-        .downcast::<TokioIo<net::TcpStream>>()
+        .downcast::<TokioIo<Transport>>()
         .map_err(|_| io::Error::other("the connection was made from another type"))?;
     Ok((Stream::new(io.into_inner()), read_buf.to_vec()))
 }

@@ -23,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use trunkline_core::{Endpoint, Identity, Input, LeaveCause, LinkPhase, Millis, Refusal, SessionId, Time};
 
 use self::{client::Client, outlet::Outlet, payload::Payload};
-use crate::{clock::Clock, config::EndpointConfig, net::Detached, random::Random};
+use crate::{clock::Clock, config::EndpointConfig, random::Random, transport::Transport};
 
 /// What an endpoint's driver is told from outside its thread.
 #[derive(Debug)]
@@ -41,8 +41,8 @@ pub enum Command {
     Attach {
         /// Which client.
         session: SessionId,
-        /// Its socket.
-        stream: Detached,
+        /// Its connection, detached.
+        transport: Transport,
         /// What was read beyond the handshake.
         early: Vec<u8>,
         /// Its place among the gateway's connections.

@@ -18,6 +18,8 @@ pub(super) struct Queue {
     keep: usize,
     /// All bytes that have left the queue: written, or dropped.
     gone: u64,
+    /// Whether the connection still holds some of what was written.
+    unflushed: bool,
 }
 
 /// The answers to a peer's Pings: at most one is queued at a time, and of those that come meanwhile only the newest is
@@ -51,11 +53,12 @@ const COMPACT_BYTES: usize = 64 << 10;
 
 impl Queue {
     pub(super) const fn new(keep: usize) -> Self {
-        Queue { bytes: Vec::new(), written: 0, keep, gone: 0 }
+        Queue { bytes: Vec::new(), written: 0, keep, gone: 0, unflushed: false }
     }
 
+    /// Whether everything is with the system.
     pub(super) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.bytes.is_empty() && !self.unflushed
     }
 
     /// Where frames are appended.
@@ -75,6 +78,9 @@ impl Queue {
             }
         }
         let sent = self.written - before;
+        if sent > 0 || self.unflushed {
+            self.unflushed = stream.poll_flush(cx)?.is_pending();
+        }
         self.tidy();
         Ok(sent)
     }
@@ -82,7 +88,7 @@ impl Queue {
     /// Gives back what has gone out. What is moved is never more than that, so it stays cheap.
     fn tidy(&mut self) {
         if self.written == self.bytes.len() {
-            self.clear();
+            self.drop_all();
         } else if self.written >= COMPACT_BYTES && self.written >= self.bytes.len() / 2 {
             let whole = self.whole_frames_written();
             self.bytes.drain(..whole);
@@ -91,7 +97,13 @@ impl Queue {
         }
     }
 
+    /// Forgets everything, what the connection holds too.
     pub(super) fn clear(&mut self) {
+        self.unflushed = false;
+        self.drop_all();
+    }
+
+    fn drop_all(&mut self) {
         self.gone += self.bytes.len() as u64;
         self.written = 0;
         if self.bytes.capacity() > self.keep {

@@ -29,7 +29,7 @@ use trunkline_core::{
 };
 
 use super::{Answered, Front, Gate};
-use crate::{clock::unix_seconds, endpoint::Command, net, token};
+use crate::{clock::unix_seconds, endpoint::Command, net::TcpStream, token, transport::Transport};
 
 /// What `Retry-After` says where no endpoint is known yet, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 5;
@@ -202,9 +202,9 @@ fn refuse(answer: Answer, gate: Option<&Gate>, peer: SocketAddr) -> Answered {
     response
 }
 
-/// Answers what is not HTTP, which hyper would answer without saying what is wrong.
-pub(super) async fn refuse_raw(mut stream: net::TcpStream, peer: SocketAddr) {
-    let answer = Answer::BadRequest(RequestFault::NotHttp);
+/// Answers what hyper cannot read, or would answer without saying what is wrong.
+pub(super) async fn refuse_raw(mut stream: TcpStream, peer: SocketAddr, fault: RequestFault) {
+    let answer = Answer::BadRequest(fault);
     tracing::debug!(target: "handshake", %peer, status = answer.status(), code = answer.code(), "refused");
     let body = explain(answer);
     let head = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n";
@@ -226,14 +226,14 @@ fn explain(answer: Answer) -> String {
 async fn hand_on(welcome: Welcome, upgrade: OnUpgrade) {
     let Welcome { session, commands, permit, .. } = welcome;
     let command = match upgrade.await.ok().and_then(take_socket) {
-        Some((stream, early)) => Command::Attach { session, stream, early, permit },
+        Some((transport, early)) => Command::Attach { session, transport, early, permit },
         None => Command::Abandon { session },
     };
     // The driver takes commands for as long as it lives.
     let _ = commands.send(command).await;
 }
 
-fn take_socket(upgraded: Upgraded) -> Option<(net::Detached, Vec<u8>)> {
-    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<net::TcpStream>>().ok()?;
-    Some((net::detach(io.into_inner()).ok()?, read_buf.to_vec()))
+fn take_socket(upgraded: Upgraded) -> Option<(Transport, Vec<u8>)> {
+    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<Transport>>().ok()?;
+    Some((io.into_inner().detach().ok()?, read_buf.to_vec()))
 }

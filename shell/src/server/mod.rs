@@ -17,12 +17,17 @@ use tokio::{
     sync::{Semaphore, mpsc, watch},
     time::{sleep, timeout},
 };
-use trunkline_core::{handshake::may_be_http, path::Routes};
+use trunkline_core::{
+    handshake::{RequestFault, may_be_http},
+    path::Routes,
+};
 
 use crate::{
     config::{EndpointConfig, Limits},
     endpoint::{Command, Status},
     net::{self, TcpListener, TcpStream},
+    tls::{self, ServerTls},
+    transport::Transport,
 };
 
 /// How long accepting pauses when the system has no more descriptors.
@@ -40,6 +45,8 @@ pub(crate) struct Gate {
 /// What all connections share.
 pub(crate) struct Front {
     pub limits: Limits,
+    /// What clients are met with, where they are to speak TLS.
+    pub tls: Option<ServerTls>,
     pub routes: Routes,
     /// By the index of their template in `routes`.
     pub gates: Vec<Gate>,
@@ -57,9 +64,13 @@ pub(crate) struct Serves {
 
 type Answered = Response<Full<Bytes>>;
 
-/// Accepts connections for as long as the gateway runs.
-pub(crate) async fn accept(front: Rc<Front>, listener: TcpListener, serves: Serves) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+/// Accepts connections for as long as it is polled; each takes one of the [`HANDSHAKES_MAX`] places in `handshakes`.
+pub(crate) async fn accept(
+    front: Rc<Front>,
+    listener: TcpListener,
+    serves: Serves,
+    handshakes: Arc<Semaphore>,
+) {
     loop {
         // The semaphore is never closed.
         let Ok(place) = Arc::clone(&handshakes).acquire_owned().await else { return };
@@ -80,16 +91,47 @@ pub(crate) async fn accept(front: Rc<Front>, listener: TcpListener, serves: Serv
 }
 
 /// Answers what comes over one connection, until it is upgraded, ends, or has taken too long.
-async fn serve(front: Rc<Front>, mut stream: TcpStream, peer: SocketAddr, serves: Serves) {
+async fn serve(front: Rc<Front>, stream: TcpStream, peer: SocketAddr, serves: Serves) {
     if net::tune_client(&stream).is_err() {
         return;
     }
-    let limits = front.limits.clone();
-    match timeout(limits.handshake_timeout, net::begins(&mut stream, may_be_http)).await {
-        Ok(Ok(true)) => {}
-        Ok(Ok(false)) => return handshake::refuse_raw(stream, peer).await,
-        Ok(Err(_)) | Err(_) => return,
+    let limit = front.limits.handshake_timeout;
+    let served = async {
+        if let Some(transport) = begin(&front, stream, peer, serves).await {
+            serve_http(front, transport, peer, serves).await;
+        }
+    };
+    if timeout(limit, served).await.is_err() {
+        tracing::debug!(target: "handshake", %peer, "connection took too long");
     }
+}
+
+/// What HTTP is to be spoken over, once the connection has shown what it is; `None`: it has ended, or been told why
+/// it is of no use.
+async fn begin(front: &Front, mut stream: TcpStream, peer: SocketAddr, serves: Serves) -> Option<Transport> {
+    let tls = front.tls.as_ref().filter(|_| serves.clients);
+    let (expected, fault): (fn(&[u8]) -> bool, _) = match tls {
+        Some(_) => (tls::may_be_tls, RequestFault::NotTls),
+        None => (may_be_http, RequestFault::NotHttp),
+    };
+    if !net::begins(&mut stream, expected).await.ok()? {
+        handshake::refuse_raw(stream, peer, fault).await;
+        return None;
+    }
+    let Some(tls) = tls else { return Some(Transport::plain(stream)) };
+    match tls::accept(tls.current(), stream).await {
+        Ok(transport) => Some(transport),
+        Err(error) => {
+            // It may quote the peer.
+            let error = error.to_string();
+            tracing::debug!(target: "handshake", %peer, ?error, "TLS handshake failed");
+            None
+        }
+    }
+}
+
+async fn serve_http(front: Rc<Front>, transport: Transport, peer: SocketAddr, serves: Serves) {
+    let limits = front.limits.clone();
     let service = service_fn(move |request| {
         let front = Rc::clone(&front);
         async move { Ok::<_, Infallible>(answer(&front, request, peer, serves).await) }
@@ -99,12 +141,10 @@ async fn serve(front: Rc<Front>, mut stream: TcpStream, peer: SocketAddr, serves
         .header_read_timeout(limits.handshake_timeout)
         .max_buf_size(limits.header_bytes_max)
         .max_headers(limits.headers_max)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(transport), service)
         .with_upgrades();
-    match timeout(limits.handshake_timeout, connection).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(target: "handshake", %peer, %error, "connection ended"),
-        Err(_) => tracing::debug!(target: "handshake", %peer, "connection took too long"),
+    if let Err(error) = connection.await {
+        tracing::debug!(target: "handshake", %peer, %error, "connection ended");
     }
 }
 

@@ -1,5 +1,5 @@
-//! The whole gateway on a simulated network, in virtual time: the shell's own files, but for the three modules that
-//! touch the world (`net`, `sys`, `world`), which are this package's.
+//! The whole gateway on a simulated network, in virtual time: the shell's own files, but for the four modules that
+//! touch the world (`handover`, `net`, `sys`, `world`), which are this package's.
 //!
 //! A run is made of one number, its seed: who the clients are and what they do, how the backends behave, what fails
 //! and when ([`plan`]). It is played, and what clients and backends have seen is written down ([`record`]), and nothing
@@ -12,6 +12,8 @@ pub mod clock;
 pub mod config;
 #[path = "../../../shell/src/endpoint/mod.rs"]
 pub mod endpoint;
+#[path = "../../../shell/src/files.rs"]
+mod files;
 #[path = "../../../shell/src/gateway.rs"]
 pub mod gateway;
 #[path = "../../../shell/src/log.rs"]
@@ -22,14 +24,19 @@ pub mod random;
 mod server;
 #[path = "../../../shell/src/stream.rs"]
 mod stream;
+#[path = "../../../shell/src/tls.rs"]
+pub mod tls;
 #[path = "../../../shell/src/token/mod.rs"]
 pub mod token;
+#[path = "../../../shell/src/transport.rs"]
+pub mod transport;
 #[path = "../../../shell/src/worker.rs"]
 mod worker;
 #[path = "../../../shell/src/ws/mod.rs"]
 pub mod ws;
 
 // In place of the gateway's.
+mod handover;
 mod net;
 mod sys;
 mod world;

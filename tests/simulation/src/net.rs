@@ -20,6 +20,8 @@ const SEGMENT_BYTES_MAX: usize = 1024;
 /// What is looked at of a connection's beginning.
 const BEGINNING_BYTES: usize = 256;
 
+use crate::handover::Socket;
+
 /// A listener.
 pub(crate) struct TcpListener(turmoil::net::TcpListener);
 
@@ -37,7 +39,7 @@ impl TcpListener {
 
 /// A connection.
 #[derive(Debug)]
-pub(crate) struct TcpStream(turmoil::net::TcpStream);
+pub struct TcpStream(turmoil::net::TcpStream);
 
 impl AsyncRead for TcpStream {
     fn poll_read(
@@ -68,6 +70,11 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // Simulated, it is there at once.
     let listener = turmoil::net::TcpListener::bind(address).now_or_never();
     listener.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into())).map(TcpListener)
+}
+
+/// Simulated, no listener was there before.
+pub(crate) fn adopt(listener: Socket) -> io::Result<TcpListener> {
+    match listener {}
 }
 
 /// Connects to a host by its name.

@@ -12,6 +12,7 @@ mod handshake;
 mod link;
 mod raw;
 mod setup;
+pub mod tls;
 pub mod tokens;
 
 use std::time::Duration;

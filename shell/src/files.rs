@@ -9,13 +9,13 @@ use std::{
 
 /// Why a file could not be read, to follow its name.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     Unreadable(io::ErrorKind),
     TooLong(u64),
 }
 
 /// Reads a file of at most `bytes_max` bytes.
-pub(super) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Fault> {
+pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes));
     match read {
