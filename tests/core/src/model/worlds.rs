@@ -142,7 +142,11 @@ pub fn large() -> Vec<Named> {
     let mut three_users = named(3, &[Users]);
     three_users.0.push_str("; 3 users");
     three_users.1.users = 3;
+    let mut two_messages = named(2, &[Messages, Sends]);
+    two_messages.0.push_str("; 2 messages each way");
+    (two_messages.1.messages, two_messages.1.actions) = (2, 2);
     vec![
+        two_messages,
         three_users,
         named(2, &[Messages, Expiry, Outage, Drain]),
         named(3, &[Messages, Closes]),
