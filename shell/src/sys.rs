@@ -1,7 +1,9 @@
-//! The two questions to the system that no safe interface asks. The only unsafe code of the gateway.
-#![allow(unsafe_code)]
+//! Questions to the system about sockets and limits. One of them no safe interface asks: the only unsafe code of the
+//! gateway.
 
-use std::{io, os::fd::AsRawFd};
+use std::os::fd::AsRawFd;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Segments sent in a row without an answer, from which on a peer counts as vanished: about six seconds.
 const UNANSWERED_MAX: u8 = 5;
@@ -24,6 +26,7 @@ pub fn is_closed(socket: &impl AsRawFd) -> bool {
 const TCP_CLOSE: u8 = 7;
 
 /// The beginning of `TCP_INFO`; `None` where the system does not say.
+#[allow(unsafe_code)]
 fn tcp_info(socket: &impl AsRawFd) -> Option<[u8; 8]> {
     // struct tcp_info begins with: state, ca_state, retransmits, probes, backoff, … one byte each.
     let mut info = [0u8; 8];
@@ -43,18 +46,12 @@ fn tcp_info(socket: &impl AsRawFd) -> Option<[u8; 8]> {
 }
 
 /// Raises the limit on open descriptors to the most that the process may have. Returns the limit then in force.
-///
-/// # Errors
-///
-/// The system does not say.
-pub fn raise_descriptor_limit() -> io::Result<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is a valid place for the result.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let raised = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
-    // SAFETY: `raised` is a valid value; a refusal changes nothing.
-    let refused = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) } != 0;
-    Ok(if refused { limit.rlim_cur } else { raised.rlim_cur })
+pub fn raise_descriptor_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    let in_force = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => raised.current,
+        Err(_) => limit.current,
+    };
+    in_force.unwrap_or(u64::MAX)
 }

@@ -1,0 +1,109 @@
+//! A client that keeps count of what it says and hears.
+
+use std::net::SocketAddr;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::{io::AsyncReadExt, io::AsyncWriteExt, net::TcpStream};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Message, protocol::Role},
+};
+
+use crate::rig::Handshake;
+
+/// Why somebody does not get in.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// With this status.
+    Status(String),
+    /// No connection, or none that lasted.
+    Broken(std::io::Error),
+}
+
+/// A client that is in.
+pub(super) struct Visitor {
+    socket: WebSocketStream<TcpStream>,
+    user: String,
+    said: u64,
+    heard: u64,
+}
+
+/// How a visit ends, or goes on.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// One of its own words, in order.
+    Echo,
+    /// Anything else.
+    Wrong(String),
+    /// A close frame.
+    Closed(u16),
+    /// The end, without one.
+    Ended,
+}
+
+impl Visitor {
+    pub(super) async fn enter(address: SocketAddr, user: &str) -> Result<Visitor, Refused> {
+        let mut stream = TcpStream::connect(address).await.map_err(Refused::Broken)?;
+        stream.set_nodelay(true).map_err(Refused::Broken)?;
+        let request = Handshake::of(user).text();
+        stream.write_all(request.as_bytes()).await.map_err(Refused::Broken)?;
+        let mut answer = Vec::new();
+        let end = loop {
+            if let Some(at) = answer.windows(4).position(|four| four == b"\r\n\r\n") {
+                break at + 4;
+            }
+            if stream.read_buf(&mut answer).await.map_err(Refused::Broken)? == 0 {
+                return Err(Refused::Broken(std::io::ErrorKind::UnexpectedEof.into()));
+            }
+        };
+        if !answer.starts_with(b"HTTP/1.1 101 ") {
+            return Err(Refused::Status(
+                String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned(),
+            ));
+        }
+        let rest = answer.split_off(end);
+        let socket = WebSocketStream::from_partially_read(stream, rest, Role::Client, None).await;
+        Ok(Visitor { socket, user: user.to_owned(), said: 0, heard: 0 })
+    }
+
+    /// Says its next word. One that cannot is over, which is noticed when it listens.
+    pub(super) async fn say(&mut self) {
+        let _ = self.socket.send(Message::text(format!("{} {}", self.user, self.said))).await;
+        self.said += 1;
+    }
+
+    /// Listens. Words may be missing where a link has broken, but none may be doubled, reordered or another's.
+    pub(super) async fn hear(&mut self) -> Heard {
+        loop {
+            match self.socket.next().await {
+                Some(Ok(Message::Text(text))) => {
+                    let word =
+                        text.strip_prefix(&*self.user).and_then(|rest| rest.strip_prefix(' ')?.parse().ok());
+                    return match word {
+                        Some(word) if (self.heard..self.said).contains(&word) => {
+                            self.heard = word + 1;
+                            Heard::Echo
+                        }
+                        _ => Heard::Wrong(format!("{} heard {text:?} after {}", self.user, self.heard)),
+                    };
+                }
+                Some(Ok(Message::Close(frame))) => {
+                    return Heard::Closed(frame.map_or(1005, |frame| frame.code.into()));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Heard::Ended,
+            }
+        }
+    }
+
+    /// Leaves without a word: the connection is reset.
+    pub(super) fn vanish(self) {
+        let _ = self.socket.get_ref().set_zero_linger();
+    }
+
+    /// Leaves in good order.
+    pub(super) async fn leave(mut self) {
+        let _ = self.socket.close(None).await;
+        while let Some(Ok(_)) = self.socket.next().await {}
+    }
+}
