@@ -118,7 +118,7 @@ async fn stay(mut visitor: Visitor, address: std::net::SocketAddr, user: String,
     let mut over = counts.over.subscribe();
     loop {
         tokio::select! {
-            _ = over.wait_for(|over| *over) => return visitor.leave().await,
+            () = is_over(&mut over) => return visitor.leave().await,
             () = sleep(Duration::from_secs(1)) => visitor.say().await,
             heard = visitor.hear() => match heard {
                 Heard::Echo => {}
@@ -143,4 +143,9 @@ async fn stay(mut visitor: Visitor, address: std::net::SocketAddr, user: String,
             },
         }
     }
+}
+
+async fn is_over(over: &mut watch::Receiver<bool>) {
+    // What is sent outlives whoever waits for it.
+    let _ = over.wait_for(|over| *over).await;
 }
