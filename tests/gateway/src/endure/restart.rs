@@ -54,7 +54,7 @@ pub(super) async fn run(program: &Path, clients: u32, newcomers: u32, drain: Dur
                 let user = format!("resident-{number}");
                 match Visitor::enter(address, &user).await {
                     Ok(visitor) => drop(tokio::spawn(stay(visitor, address, user, counts))),
-                    Err(_) => drop(counts.refused.fetch_add(1, Ordering::Relaxed)),
+                    Err(why) => refused(&counts, &why),
                 }
             }
         })
@@ -69,7 +69,7 @@ pub(super) async fn run(program: &Path, clients: u32, newcomers: u32, drain: Dur
                 let user = format!("newcomer-{number}");
                 match Visitor::enter(address, &user).await {
                     Ok(visitor) => stay(visitor, address, user, counts).await,
-                    Err(_) => drop(counts.refused.fetch_add(1, Ordering::Relaxed)),
+                    Err(why) => refused(&counts, &why),
                 }
             });
             sleep((drain + Duration::from_secs(2)) / newcomers).await;
@@ -114,7 +114,9 @@ pub(super) async fn run(program: &Path, clients: u32, newcomers: u32, drain: Dur
 
 /// Stays, says something now and then, and comes back at once when told to go, until all is over.
 async fn stay(mut visitor: Visitor, address: std::net::SocketAddr, user: String, counts: Arc<Counts>) {
-    let count = |of: &AtomicU64| drop(of.fetch_add(1, Ordering::Relaxed));
+    let count = |of: &AtomicU64| {
+        of.fetch_add(1, Ordering::Relaxed);
+    };
     let mut over = counts.over.subscribe();
     loop {
         tokio::select! {
@@ -132,10 +134,7 @@ async fn stay(mut visitor: Visitor, address: std::net::SocketAddr, user: String,
                     drop(visitor);
                     match Visitor::enter(address, &user).await {
                         Ok(again) => visitor = again,
-                        Err(why) => {
-                            say(&format!("{user} did not get in again: {why:?}"));
-                            return count(&counts.refused);
-                        }
+                        Err(why) => return refused(&counts, &why),
                     }
                     count(&counts.back);
                 }
@@ -143,6 +142,11 @@ async fn stay(mut visitor: Visitor, address: std::net::SocketAddr, user: String,
             },
         }
     }
+}
+
+fn refused(counts: &Counts, why: &str) {
+    say(&format!("refused: {why}"));
+    counts.refused.fetch_add(1, Ordering::Relaxed);
 }
 
 async fn is_over(over: &mut watch::Receiver<bool>) {

@@ -82,7 +82,9 @@ async fn watch(
         sleep(FAULT_EVERY).await;
         match faults % 3 {
             0 => backend.cut(),
-            1 => drop(counts.vanish.fetch_add(1, Ordering::Relaxed)),
+            1 => {
+                counts.vanish.fetch_add(1, Ordering::Relaxed);
+            }
             // Twice in a row: the second while the first is being mended.
             _ => {
                 backend.cut();
@@ -154,7 +156,7 @@ async fn visit(mut visitor: Visitor, number: u32, counts: &Counts) {
             return visitor.leave().await;
         }
         // Every other one is among those who vanish.
-        if number % 2 == 0 && counts.vanish.load(Ordering::Relaxed) > vanishes {
+        if number.is_multiple_of(2) && counts.vanish.load(Ordering::Relaxed) > vanishes {
             return visitor.vanish();
         }
         tokio::select! {
@@ -163,7 +165,9 @@ async fn visit(mut visitor: Visitor, number: u32, counts: &Counts) {
                 visitor.say().await;
             }
             heard = visitor.hear() => match heard {
-                Heard::Echo => drop(counts.echoes.fetch_add(1, Ordering::Relaxed)),
+                Heard::Echo => {
+                    counts.echoes.fetch_add(1, Ordering::Relaxed);
+                }
                 Heard::Wrong(what) => {
                     say(&what);
                     counts.wrong.fetch_add(1, Ordering::Relaxed);

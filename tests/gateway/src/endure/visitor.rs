@@ -1,24 +1,18 @@
 //! A client that keeps count of what it says and hears.
 
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr};
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::{io::AsyncReadExt, io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{Message, protocol::Role},
 };
 
 use crate::rig::Handshake;
-
-/// Why somebody does not get in.
-#[derive(Debug)]
-pub(super) enum Refused {
-    /// With this status.
-    Status(String),
-    /// No connection, or none that lasted.
-    Broken(std::io::Error),
-}
 
 /// A client that is in.
 pub(super) struct Visitor {
@@ -42,24 +36,25 @@ pub(super) enum Heard {
 }
 
 impl Visitor {
-    pub(super) async fn enter(address: SocketAddr, user: &str) -> Result<Visitor, Refused> {
-        let mut stream = TcpStream::connect(address).await.map_err(Refused::Broken)?;
-        stream.set_nodelay(true).map_err(Refused::Broken)?;
+    /// Comes in, or says why not.
+    pub(super) async fn enter(address: SocketAddr, user: &str) -> Result<Visitor, String> {
+        let broken = |error: io::Error| format!("{user}: {error}");
+        let mut stream = TcpStream::connect(address).await.map_err(broken)?;
+        stream.set_nodelay(true).map_err(broken)?;
         let request = Handshake::of(user).text();
-        stream.write_all(request.as_bytes()).await.map_err(Refused::Broken)?;
+        stream.write_all(request.as_bytes()).await.map_err(broken)?;
         let mut answer = Vec::new();
         let end = loop {
             if let Some(at) = answer.windows(4).position(|four| four == b"\r\n\r\n") {
                 break at + 4;
             }
-            if stream.read_buf(&mut answer).await.map_err(Refused::Broken)? == 0 {
-                return Err(Refused::Broken(std::io::ErrorKind::UnexpectedEof.into()));
+            if stream.read_buf(&mut answer).await.map_err(broken)? == 0 {
+                return Err(format!("{user}: no answer"));
             }
         };
         if !answer.starts_with(b"HTTP/1.1 101 ") {
-            return Err(Refused::Status(
-                String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned(),
-            ));
+            let line = String::from_utf8_lossy(&answer);
+            return Err(format!("{user}: {}", line.lines().next().unwrap_or_default()));
         }
         let rest = answer.split_off(end);
         let socket = WebSocketStream::from_partially_read(stream, rest, Role::Client, None).await;
