@@ -27,6 +27,9 @@ use crate::{
 /// Reads in a row before others get their turn.
 const READS_PER_TURN: usize = 4;
 
+/// The Pongs that may be due to a client, and as many queued.
+const PONGS_MAX: u8 = 16;
+
 /// An admitted client.
 pub(super) struct Client {
     pub(super) session: SessionId,
@@ -71,15 +74,18 @@ enum Closing {
 }
 
 impl Writer {
-    /// Queues the Pong that is due, if one is.
-    fn queue_pong(&mut self) {
+    /// Queues the Pongs that are due. Whether there was one to queue.
+    fn queue_pongs(&mut self) -> bool {
         if let Closing::Queued = self.close {
-            return;
+            return false;
         }
-        if let Some(payload) = self.pongs.next(&self.queue) {
+        let mut any = false;
+        while let Some(payload) = self.pongs.next(&self.queue) {
             frame::write(Opcode::Pong, &payload, self.queue.bytes_mut());
             self.pongs.queued(&self.queue);
+            any = true;
         }
+        any
     }
 
     /// Queues the close frame, which goes after the queue. Whether there was one to queue.
@@ -138,7 +144,7 @@ impl Client {
             writer: RefCell::new(Writer {
                 queue: Queue::new(0),
                 counted: 0,
-                pongs: Pongs::default(),
+                pongs: Pongs::new(PONGS_MAX),
                 close: Closing::No,
             }),
             phase: Cell::new(Phase::Open),
@@ -243,7 +249,7 @@ impl Client {
         let Some(stream) = self.stream.get() else { return 0 };
         let mut writer = self.writer.borrow_mut();
         let mut sent = 0;
-        writer.queue_pong();
+        writer.queue_pongs();
         loop {
             match writer.queue.write(stream, cx) {
                 Ok(bytes) => sent += bytes,
@@ -253,7 +259,7 @@ impl Client {
                     break;
                 }
             }
-            if !writer.queue.is_empty() || !writer.queue_close() {
+            if !writer.queue.is_empty() || !(writer.queue_pongs() || writer.queue_close()) {
                 break;
             }
         }

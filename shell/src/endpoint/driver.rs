@@ -279,7 +279,7 @@ impl Driver {
                 self.hub.input(now, Input::LinkSent { link, bytes });
                 self.hub.end_turn(now);
                 // What could go now that these have gone is for the next turn.
-                if !self.hub.machine.borrow().outlet.link_queue.is_empty() {
+                if self.hub.machine.borrow_mut().outlet.queue_pong() {
                     cx.waker().wake_by_ref();
                 }
             }

@@ -28,6 +28,9 @@ use crate::{
 /// What an empty queue towards the link keeps allocated.
 const LINK_QUEUE_KEEP_BYTES: usize = 256 << 10;
 
+/// The Pongs that may be due to a backend, and as many queued: what is not counted, the machine takes for events.
+const LINK_PONGS_MAX: u8 = 1;
+
 /// The most that one read of a client takes.
 pub(super) const READ_BYTES: usize = 64 << 10;
 /// The same, while clients are likely to be stopped.
@@ -100,7 +103,7 @@ impl Outlet {
             driver: None,
             refusals: Refusals::default(),
             frame: Vec::new(),
-            link_pongs: Pongs::default(),
+            link_pongs: Pongs::new(LINK_PONGS_MAX),
             now: Time(0),
         }
     }
@@ -211,7 +214,7 @@ impl Outlet {
     /// What was queued for a link is gone with it.
     pub(super) fn clear_link(&mut self) {
         self.link_queue.clear();
-        self.link_pongs = Pongs::default();
+        self.link_pongs = Pongs::new(LINK_PONGS_MAX);
     }
 
     /// The driver runs, and need not be called.

@@ -22,28 +22,50 @@ pub(super) struct Queue {
     unflushed: bool,
 }
 
-/// The answers to a peer's Pings: at most one is queued at a time, and of those that come meanwhile only the newest is
-/// answered (RFC 6455, section 5.5.3), so that no flood of Pings can fill a queue.
-#[derive(Debug, Default)]
+/// The answers to a peer's Pings, in their order. Only so many are due and so many queued at a time; of the Pings that
+/// are more, only the newest is answered (RFC 6455, section 5.5.3), so that no flood of Pings can fill a queue.
+#[derive(Debug)]
 pub(super) struct Pongs {
-    due: Option<Box<[u8]>>,
+    due: Vec<Box<[u8]>>,
+    max: u8,
+    /// How many were queued since the queue last held none.
+    queued: u8,
     /// Where in the queue the last one ends.
     queued_to: u64,
 }
 
 impl Pongs {
+    /// At most `max` are due, and `max` queued: with its header, each takes 131 bytes at the most.
+    pub(super) const fn new(max: u8) -> Self {
+        Pongs { due: Vec::new(), max, queued: 0, queued_to: 0 }
+    }
+
     /// A Ping has come.
     pub(super) fn note(&mut self, payload: &[u8]) {
-        self.due = Some(payload.into());
+        if self.due.len() >= usize::from(self.max) {
+            self.due.pop();
+        }
+        self.due.push(payload.into());
     }
 
     /// The payload of the Pong that is to be queued now.
     pub(super) fn next(&mut self, queue: &Queue) -> Option<Box<[u8]>> {
-        if queue.gone + (queue.written as u64) < self.queued_to { None } else { self.due.take() }
+        if queue.gone + queue.written as u64 >= self.queued_to {
+            self.queued = 0;
+        }
+        if self.due.is_empty() || self.queued >= self.max {
+            return None;
+        }
+        let payload = self.due.remove(0);
+        if self.due.is_empty() {
+            self.due = Vec::new();
+        }
+        Some(payload)
     }
 
     /// It is the last frame of the queue.
     pub(super) fn queued(&mut self, queue: &Queue) {
+        self.queued += 1;
         self.queued_to = queue.gone + queue.bytes.len() as u64;
     }
 }

@@ -65,12 +65,20 @@ pub struct Decoder {
     role: Role,
     message_bytes_max: usize,
     fragments: Option<Box<Fragments>>,
+    /// How much of a frame that is not complete is whole characters, if it is text.
+    foreseen: usize,
 }
+
+/// What is unmasked at a time in order to look at it, and what there can be of a character that is cut.
+const LOOK_BYTES: usize = 256;
+const CUT_BYTES_MAX: usize = 3;
 
 #[derive(Debug)]
 struct Fragments {
     is_text: bool,
     bytes: Vec<u8>,
+    /// So many of them are whole characters, if it is text.
+    checked: usize,
     /// The message has been handed out; it goes with the next frame.
     complete: bool,
 }
@@ -100,7 +108,7 @@ impl Frame {
 impl Decoder {
     /// A message of more than `message_bytes_max` bytes is a fault.
     pub const fn new(role: Role, message_bytes_max: usize) -> Self {
-        Decoder { role, message_bytes_max, fragments: None }
+        Decoder { role, message_bytes_max, fragments: None, foreseen: 0 }
     }
 
     /// Reads one frame from the front of `buffer`, and unmasks it there. `None`: it is not complete. Else how many
@@ -113,7 +121,10 @@ impl Decoder {
         &'a mut self,
         buffer: &'a mut [u8],
     ) -> Result<Option<(usize, Option<Item<'a>>)>, Fault> {
-        let Some(frame) = self.frame(buffer)? else { return Ok(None) };
+        let Some(frame) = self.frame(buffer)? else {
+            self.foresee(buffer)?;
+            return Ok(None);
+        };
         let len = frame.size();
         let item = self.take(frame, &mut buffer[..len])?;
         Ok(Some((len, item)))
@@ -138,6 +149,7 @@ impl Decoder {
         if self.fragments.as_ref().is_some_and(|fragments| fragments.complete) {
             self.fragments = None;
         }
+        self.foreseen = 0;
         let payload = bytes.get_mut(frame.header_len..).unwrap_or_default();
         if let Some(key) = frame.key {
             mask(payload, key);
@@ -150,7 +162,9 @@ impl Decoder {
             Opcode::Binary if frame.is_final => Some(whole(false, payload)?),
             Opcode::Text | Opcode::Binary => {
                 let (is_text, bytes) = (frame.opcode == Opcode::Text, payload.to_vec());
-                self.fragments = Some(Box::new(Fragments { is_text, bytes, complete: false }));
+                let mut fragments = Box::new(Fragments { is_text, bytes, checked: 0, complete: false });
+                fragments.check()?;
+                self.fragments = Some(fragments);
                 None
             }
             Opcode::Continuation => self.go_on(frame.is_final, payload)?,
@@ -162,7 +176,41 @@ impl Decoder {
         let Some(fragments) = &mut self.fragments else { return Ok(None) };
         fragments.bytes.extend_from_slice(payload);
         fragments.complete = is_final;
-        if is_final { whole(fragments.is_text, &fragments.bytes).map(Some) } else { Ok(None) }
+        if is_final {
+            return whole(fragments.is_text, &fragments.bytes).map(Some);
+        }
+        fragments.check()?;
+        Ok(None)
+    }
+
+    /// Looks at what has come of a text frame that is not complete: where that cannot become UTF-8 any more, the rest
+    /// is not waited for.
+    fn foresee(&mut self, buffer: &[u8]) -> Result<(), Fault> {
+        let Some(frame) = self.header(buffer)? else { return Ok(()) };
+        let begun = self.fragments.as_ref().filter(|begun| begun.is_text && !begun.complete);
+        let cut: &[u8] = match (frame.opcode, begun) {
+            (Opcode::Text, _) => &[],
+            (Opcode::Continuation, Some(begun)) => begun.unchecked(),
+            _ => return Ok(()),
+        };
+        let payload = buffer.get(frame.header_len..).unwrap_or_default();
+        while let Some(new) = payload.get(self.foreseen..).filter(|new| !new.is_empty()) {
+            // The first look begins with the character that the last fragment has cut.
+            let cut = if self.foreseen == 0 { cut } else { &[] };
+            let new = &new[..new.len().min(LOOK_BYTES)];
+            let mut room = [0; CUT_BYTES_MAX + LOOK_BYTES];
+            let look = &mut room[..cut.len() + new.len()];
+            look[..cut.len()].copy_from_slice(cut);
+            look[cut.len()..].copy_from_slice(new);
+            let mut key = frame.key.unwrap_or_default();
+            key.rotate_left(self.foreseen % 4);
+            mask(&mut look[cut.len()..], key);
+            match whole_characters(look)?.saturating_sub(cut.len()) {
+                0 => break,
+                seen => self.foreseen += seen,
+            }
+        }
+        Ok(())
     }
 
     /// Reads a header and checks all that it shows.
@@ -222,6 +270,31 @@ impl Decoder {
     }
 }
 
+impl Fragments {
+    /// Looks at what is new: of a text that cannot become UTF-8 any more, the rest is not waited for. A character may
+    /// be cut by the edge of a fragment.
+    fn check(&mut self) -> Result<(), Fault> {
+        if self.is_text {
+            self.checked += whole_characters(self.unchecked())?;
+        }
+        Ok(())
+    }
+
+    /// After a check: the part of a character that is there, three bytes at the most.
+    fn unchecked(&self) -> &[u8] {
+        self.bytes.get(self.checked..).unwrap_or_default()
+    }
+}
+
+/// How many bytes of what can become UTF-8 are whole characters.
+fn whole_characters(bytes: &[u8]) -> Result<usize, Fault> {
+    match core::str::from_utf8(bytes) {
+        Ok(_) => Ok(bytes.len()),
+        Err(error) if error.error_len().is_none() => Ok(error.valid_up_to()),
+        Err(_) => Err(Fault::NotUtf8),
+    }
+}
+
 fn whole(is_text: bool, bytes: &[u8]) -> Result<Item<'_>, Fault> {
     if !is_text {
         return Ok(Item::Binary(bytes));
@@ -278,8 +351,52 @@ mod tests {
     }
 
     #[test]
+    fn a_text_that_cannot_become_utf8_is_refused_with_the_fragment_that_shows_it() {
+        // κό, cut within both characters; then what may follow the lead of four bytes, and what may not.
+        let fragments: [&[u8]; 4] = [b"\xce", b"\xba\xe1\xbd", b"\xb9\xf4", b"\x90"];
+        let mut decoder = Decoder::new(Role::FromServer, 100);
+        for (index, payload) in fragments.into_iter().enumerate() {
+            let opcode = if index == 0 { Opcode::Text } else { Opcode::Continuation };
+            let mut bytes = vec![opcode as u8, payload.len() as u8];
+            bytes.extend_from_slice(payload);
+            let expected = if index == 3 { Err(Fault::NotUtf8) } else { Ok(Some((bytes.len(), None))) };
+            assert_eq!(decoder.decode(&mut bytes), expected, "fragment {index}");
+        }
+        let mut binary = [0x02, 0x01, 0xff, 0x80, 0x01, 0xff];
+        let mut decoder = Decoder::new(Role::FromServer, 100);
+        assert_eq!(decoder.decode(&mut binary), Ok(Some((3, None))));
+        assert_eq!(decoder.decode(&mut binary[3..]), Ok(Some((3, Some(Item::Binary(b"\xff\xff"))))));
+    }
+
+    #[test]
+    fn a_text_that_cannot_become_utf8_is_refused_with_the_byte_that_shows_it() {
+        // κόσμε and more than is looked at in one go, then a lead of four bytes with what may not follow it.
+        let text = [&"κόσμε🦊é".repeat(40).into_bytes()[..], b"\xf4\x90\x80\x80 and more"].concat();
+        let shows = text.len() - 11;
+        let mut whole = Vec::new();
+        frame::write_masked(Opcode::Text, [1, 2, 3, 4], 0, &mut whole, |out| out.extend_from_slice(&text));
+        // The same, its beginning in a frame of its own that ends within a character.
+        let mut parts = Vec::new();
+        frame::write_masked(Opcode::Text, [9, 0, 9, 0], 0, &mut parts, |out| out.extend_from_slice(b"\xce"));
+        parts[0] &= 0x7f;
+        let begun = parts.len();
+        frame::write_masked(Opcode::Continuation, [1, 2, 3, 4], 0, &mut parts, |out| {
+            out.extend_from_slice(&text[1..]);
+        });
+        for (mut bytes, before) in [(whole, 0), (parts, begun)] {
+            let mut decoder = Decoder::new(Role::FromClient, 10_000);
+            assert!(before == 0 || decoder.decode(&mut bytes[..before]) == Ok(Some((before, None))));
+            let last = bytes.len() - (text.len() - shows);
+            for end in before..last {
+                assert_eq!(decoder.decode(&mut bytes[before..end]), Ok(None), "{end} of {last} bytes");
+            }
+            assert_eq!(decoder.decode(&mut bytes[before..last]), Err(Fault::NotUtf8));
+        }
+    }
+
+    #[test]
     fn every_fault_has_its_code() {
-        let cases: [(&[u8], u16); 16] = [
+        let cases: [(&[u8], u16); 17] = [
             (&[0xc1, 0x80], 1002),             // a reserved bit
             (&[0x83, 0x80], 1002),             // a reserved opcode
             (&[0x81, 0x01, b'a'], 1002),       // not masked
@@ -296,6 +413,7 @@ mod tests {
             (&[0x88, 0x82, 0, 0, 0, 0, 3, 247], 1002), // 1015
             (&[0x88, 0x83, 0, 0, 0, 0, 3, 232, 0xff], 1007),
             (&[0x81, 0x81, 0, 0, 0, 0, 0xff], 1007),
+            (&[0x01, 0x81, 0, 0, 0, 0, 0xff], 1007), // the message is not complete
         ];
         for (bytes, code) in cases {
             let mut decoder = Decoder::new(Role::FromClient, 127);

@@ -116,32 +116,27 @@ fn agrees(stream: &[u8], role: Role, limit: usize, told: &[Told], stop: Stop) {
         (theirs, end) = peer::read(&whole, peer, limit);
     }
     let same = theirs == told;
-    // A fragment that is not UTF-8 is found out before the message is complete, and so before what stands between.
-    let hasty = end == End::NotUtf8 && told.starts_with(&theirs);
     let agree = match stop {
-        Stop::Incomplete(_) => same && end == End::Incomplete || hasty,
+        Stop::Incomplete(_) => same && end == End::Incomplete,
         // It says of 1014 that the protocol is violated.
-        Stop::Closed if matches!(told.last(), Some(Told::Close(Some(1014), _))) => {
-            theirs.len() == told.len() || hasty
-        }
-        Stop::Closed => same && end == End::Closed || hasty,
+        Stop::Closed if matches!(told.last(), Some(Told::Close(Some(1014), _))) => theirs.len() == told.len(),
+        Stop::Closed => same && end == End::Closed,
         // It takes lengths in any form, also of control frames, …
         Stop::Fault(Fault::Protocol("length not in its shortest form" | "control frame too long")) => {
-            theirs.starts_with(told) || hasty
+            theirs.starts_with(told)
         }
         // … answers a code that may not be sent as if it were one, …
         Stop::Fault(Fault::Protocol("close code that may not be sent")) => {
             matches!(theirs.split_last(), Some((Told::Close(Some(1002), _), before)) if before == told)
                 || same && matches!(end, End::Protocol | End::NotUtf8)
-                || hasty
         }
         // … and looks at the length first, then waits for all of the frame: one that is too long even for what it was
         // given stays incomplete.
         Stop::Fault(Fault::Protocol(_)) => {
-            same && matches!(end, End::Protocol | End::TooBig | End::Incomplete) || hasty
+            same && matches!(end, End::Protocol | End::TooBig | End::Incomplete)
         }
-        Stop::Fault(Fault::NotUtf8) => same && end == End::NotUtf8 || hasty,
-        Stop::Fault(Fault::TooBig) => same && matches!(end, End::TooBig) || hasty,
+        Stop::Fault(Fault::NotUtf8) => same && end == End::NotUtf8,
+        Stop::Fault(Fault::TooBig) => same && matches!(end, End::TooBig),
     };
     assert!(agree, "{told:?}, then {stop:?}; tungstenite: {theirs:?}, then {end:?}");
 }

@@ -119,9 +119,12 @@ impl Link {
     }
 }
 
-/// The `send` that answers a `message` with the same data.
+/// The `send` that answers a `message` with the same data, in the same encoding if it names one.
 fn echo(event: &Event) -> Option<Message> {
-    let action = json!({ "action": "send", "user": event.json["user"], "data": event.json["data"] });
+    let mut action = json!({ "action": "send", "user": event.json["user"], "data": event.json["data"] });
+    if let Some(encoding) = event.json.get("encoding") {
+        action["encoding"] = encoding.clone();
+    }
     (event.kind() == "message").then(|| Message::text(action.to_string()))
 }
 
