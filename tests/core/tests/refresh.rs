@@ -155,7 +155,9 @@ impl World {
     fn step(&mut self, step: Step) {
         match step {
             Step::Pass(span) => self.now = self.now + Millis(span),
-            Step::Due => self.now = self.refresh.next_deadline().unwrap_or(self.now + Millis(3)).max(self.now),
+            Step::Due => {
+                self.now = self.refresh.next_deadline().unwrap_or(self.now + Millis(3)).max(self.now)
+            }
             Step::Fetched => {
                 self.refresh.fetched(self.now);
                 if std::mem::take(&mut self.fetching) {
