@@ -29,6 +29,8 @@ pub enum Answer {
     ForeignOrigin,
     /// It brought no token that is accepted.
     Unauthorized(TokenFault),
+    /// Whether its token is good cannot be said, for the keys of its issuer are not there.
+    KeysUnavailable,
     /// The backend is away, and clients are not held, or no longer.
     BackendAway,
     /// The user has a session, and the endpoint says `reject`.
@@ -84,7 +86,7 @@ impl Answer {
             Answer::Duplicate => 409,
             Answer::UpgradeRequired => 426,
             Answer::TooMany | Answer::Full => 429,
-            Answer::Draining | Answer::BackendAway => 503,
+            Answer::Draining | Answer::KeysUnavailable | Answer::BackendAway => 503,
         }
     }
 
@@ -101,6 +103,7 @@ impl Answer {
             Answer::BadKey => "bad_websocket_key",
             Answer::ForeignOrigin => "origin_not_allowed",
             Answer::Unauthorized(fault) => fault.code(),
+            Answer::KeysUnavailable => "keys_unavailable",
             Answer::BackendAway => "backend_away",
             Answer::Duplicate => "already_connected",
             Answer::Full => "too_many_sessions",
@@ -130,6 +133,9 @@ impl Answer {
             Answer::BadKey => "Sec-WebSocket-Key must be there once, and be 16 bytes in base64.",
             Answer::ForeignOrigin => "Pages of this origin may not connect to this endpoint.",
             Answer::Unauthorized(fault) => fault.message(),
+            Answer::KeysUnavailable => {
+                "Tokens cannot be verified at present, for their issuer's keys are not to be had; try again later."
+            }
             Answer::BackendAway => "The service behind this endpoint is unavailable; try again later.",
             Answer::Duplicate => {
                 "This user is already connected to this endpoint, which allows one connection."
@@ -140,7 +146,10 @@ impl Answer {
 
     /// Whether the answer says with `Retry-After` when to come back. When that is, the shell knows.
     pub const fn retry_after(self) -> bool {
-        matches!(self, Answer::Draining | Answer::TooMany | Answer::BackendAway | Answer::Full)
+        matches!(
+            self,
+            Answer::Draining | Answer::TooMany | Answer::KeysUnavailable | Answer::BackendAway | Answer::Full
+        )
     }
 
     /// The other headers that the answer has, names and values.

@@ -15,8 +15,9 @@ use crate::{
     config::{Config, EndpointConfig},
     endpoint::{Command, Status},
     handover::{Inherited, Offer},
+    jwks::Keepers,
     net,
-    server::{Front, Gate, HANDSHAKES_MAX, Serves, accept},
+    server::{Front, Gate, HANDSHAKES_MAX, LOOKUPS_MAX, Serves, accept},
     sys, tls, worker,
 };
 
@@ -97,9 +98,9 @@ impl Gateway {
         let Gateway { config } = self;
         let workers = workers(&config);
         let mut shares: Vec<Vec<worker::Start>> = (0..workers).map(|_| Vec::new()).collect();
-        let (mut gates, mut ended) = (Vec::new(), Vec::new());
+        let (mut gates, mut ended, mut keepers) = (Vec::new(), Vec::new(), Keepers::default());
         for (index, endpoint) in config.endpoints.into_iter().enumerate() {
-            let (gate, start, end) = connect(endpoint);
+            let (gate, start, end) = connect(endpoint, &mut keepers);
             shares[index % workers].push(start);
             gates.push(gate);
             ended.push(end);
@@ -107,20 +108,23 @@ impl Gateway {
         for (index, share) in shares.into_iter().enumerate() {
             worker::spawn(index, share)?;
         }
+        keepers.start();
         let connections = Arc::new(Semaphore::new(config.limits.connections_max));
+        let lookups = Semaphore::new(LOOKUPS_MAX);
         let Config { limits, tls, routes, .. } = config;
-        let front = Front { limits, tls, routes, gates, draining: Cell::new(false), connections };
+        let front = Front { limits, tls, routes, gates, draining: Cell::new(false), connections, lookups };
         Ok((Rc::new(front), ended))
     }
 }
 
 /// The two ends of an endpoint: what the front holds, and what its thread needs.
-fn connect(config: EndpointConfig) -> (Gate, worker::Start, oneshot::Receiver<()>) {
+fn connect(config: EndpointConfig, keepers: &mut Keepers) -> (Gate, worker::Start, oneshot::Receiver<()>) {
     let (commands, commands_end) = mpsc::channel(COMMANDS_MAX);
     let (status_end, status) = watch::channel(Status::STARTING);
     let (done, end) = oneshot::channel();
     let start = worker::Start { config: config.clone(), commands: commands_end, status: status_end, done };
-    (Gate { config, commands, status }, start, end)
+    let keepers = keepers.of(&config.verifier, &config.token.fetch);
+    (Gate { config, commands, status, keepers }, start, end)
 }
 
 /// A listener at work.

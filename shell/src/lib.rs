@@ -11,6 +11,7 @@ pub mod endpoint;
 mod files;
 pub mod gateway;
 mod handover;
+mod jwks;
 pub mod log;
 pub mod net;
 pub mod random;

@@ -8,8 +8,9 @@ use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util
 
 use crate::config::{LogConfig, LogFormat};
 
-/// What a line can be about: an action that was ignored, the gateway as a whole, a handshake, a link, a session.
-pub const TARGETS: [&str; 5] = ["action", "gateway", "handshake", "link", "session"];
+/// What a line can be about: an action that was ignored, the gateway as a whole, a handshake, an issuer's keys, a link, a
+/// session.
+pub const TARGETS: [&str; 6] = ["action", "gateway", "handshake", "keys", "link", "session"];
 
 /// Sends the log to standard error, as `config` says. Only the first call has an effect.
 pub fn start(config: &LogConfig) {

@@ -37,6 +37,7 @@ mod upstream;
 mod users;
 
 pub use self::key::Naming;
+pub(crate) use self::link::mix;
 
 use alloc::collections::{BTreeSet, VecDeque};
 

@@ -73,7 +73,7 @@ impl BackendUrl {
 
 /// The URL in quotes, without what may be secret in it. Where there is an `@` anywhere, a password may hold any
 /// other delimiter, so nothing but the scheme is safe to show.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     if !text.contains('@') {
         return quote(text.split(['?', '#']).next().unwrap_or_default());
     }
@@ -89,7 +89,7 @@ fn default_port(secure: bool) -> u16 {
 }
 
 /// Splits `host:port`; `None` if there is a port that is none.
-fn split_port(authority: &str, default: u16) -> Option<(&str, u16)> {
+pub(super) fn split_port(authority: &str, default: u16) -> Option<(&str, u16)> {
     if authority.starts_with('[') && !authority.contains(']') {
         // The colons are the host's, which is at fault.
         return Some((authority, default));
@@ -106,7 +106,7 @@ fn split_port(authority: &str, default: u16) -> Option<(&str, u16)> {
 }
 
 /// The host without brackets, if it is one.
-fn host_of(text: &str) -> Option<String> {
+pub(super) fn host_of(text: &str) -> Option<String> {
     if let Some(inner) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return inner.parse::<Ipv6Addr>().ok().map(|address| address.to_string());
     }

@@ -23,6 +23,11 @@ pub(super) trait Kind {
 
     /// Writes it as TOML.
     fn show(&self, value: &Self::Value) -> String;
+
+    /// What tells it from other values, where [`Kind::show`] leaves something out. It is shown to nobody.
+    fn identify(&self, value: &Self::Value) -> String {
+        self.show(value)
+    }
 }
 
 /// A span of time in whole milliseconds: of type [`Duration`], [`Millis`], or `Option<Duration>` where 0 is "off".
@@ -383,11 +388,11 @@ impl<K: Kind> Kind for List<K> {
             match self.kind.read(value) {
                 Err(more) => problems.extend(more),
                 Ok(one) => {
-                    let text = self.kind.show(&one);
-                    if written.contains(&text) {
-                        problems.push(format!("{text} is listed twice; take one out"));
+                    let identity = self.kind.identify(&one);
+                    if written.contains(&identity) {
+                        problems.push(format!("{} is listed twice; take one out", self.kind.show(&one)));
                     }
-                    written.push(text);
+                    written.push(identity);
                     read.push(one);
                 }
             }

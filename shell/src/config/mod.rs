@@ -9,6 +9,7 @@
 mod backend;
 mod endpoint;
 mod gateway;
+mod jwks_url;
 mod kinds;
 mod problem;
 mod reader;
@@ -33,6 +34,7 @@ use crate::{files, tls::ServerTls};
 
 pub use backend::BackendUrl;
 pub use endpoint::{EndpointConfig, Keepalive, LinkConfig};
+pub use jwks_url::JwksUrl;
 pub use problem::{Problem, Problems};
 pub use reader::Key;
 

@@ -312,6 +312,26 @@ impl<'a> Section<'a> {
         names.map(|name| (&**name.get_ref(), self.reader.inner(&outer, name.get_ref()))).collect()
     }
 
+    /// Reads the tables in the table at a key, each with its name: the section's own, or else those that it inherits.
+    /// Where there are none, their keys are asked for all the same, for the list of all keys.
+    pub(super) fn tables<T>(&self, key: &str, read: impl Fn(&str, &Section<'a>) -> T) -> Vec<T> {
+        let given = self.layers.iter().find(|layer| layer.table.is_some_and(|table| table.contains_key(key)));
+        let outer = self.reader.inner(given.unwrap_or(&self.layers[0]), key);
+        let place = given.map(|_| Place { name: outer.name.clone(), line: outer.line, inherited: false });
+        self.took(key, place, true);
+        let Some(table) = outer.table.filter(|table| !table.is_empty()) else {
+            self.reader.section(vec![self.reader.inner(&outer, "NAME")], true, |s| read("NAME", s));
+            return Vec::new();
+        };
+        let names = table.keys().map(|name| &**name.get_ref());
+        names
+            .map(|name| {
+                let layers = vec![self.reader.inner(&outer, name)];
+                self.reader.section(layers, self.partial, |s| read(name, s))
+            })
+            .collect()
+    }
+
     /// Puts a problem down if `broken`, unless one of the keys is wrong in itself. It is shown at the first of
     /// them that is given, the section's own before the inherited.
     pub(super) fn contradiction(&self, broken: bool, keys: &[&str], text: impl FnOnce() -> String) {
@@ -357,6 +377,11 @@ impl<'a> Section<'a> {
     /// Puts a problem down with a key that was taken.
     pub(super) fn unsound(&self, place: &Place, key: &str, text: impl Into<String>) {
         self.reader.problem(place, text);
+        self.mark_unsound(key);
+    }
+
+    /// A key that was taken is wrong, which has been put down.
+    pub(super) fn mark_unsound(&self, key: &str) {
         self.taken
             .borrow_mut()
             .iter_mut()

@@ -1,27 +1,48 @@
 //! The keys of `[token]`: which tokens are accepted, and the keys that they are verified with.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use base64::{
     Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 
+use trunkline_core::{Millis, refresh::RefreshSettings};
+
 use super::{
     Section,
-    kinds::units::MINUTE,
-    kinds::{Parsed, Text, list, one_or_list, quote, size, span},
+    jwks_url::KeysAt,
+    kinds::units::{HOUR, KIB, MIB, MINUTE, MS_100, SECOND, ZERO},
+    kinds::{Parsed, Text, list, one_or_list, quote, size, span, span_or_off},
     reader::Place,
+    tls,
 };
-use crate::files;
-use crate::token::{Algorithm, KeyFault, KeyOrigin, KeyProblem, KeySource, Source, TokenSettings, Verifier};
+use crate::{
+    files,
+    tls::{ClientFiles, ClientTls, TlsFault},
+    token::{
+        Algorithm, BoundKeys, FetchSettings, KeyFault, KeyOrigin, KeyProblem, KeySource, Source,
+        TokenSettings, Verifier,
+    },
+};
 
 /// The most bytes of a file that holds a secret or keys.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The keys that give keys: an endpoint that has one of them inherits none, so that whose tokens it accepts can be
 /// read in one place.
-const KEYS: [&str; 5] = ["secret", "secret_base64", "secret_file", "public_key_file", "jwks_file"];
+const KEYS: [&str; 7] =
+    ["secret", "secret_base64", "secret_file", "public_key_file", "jwks_file", "jwks_url", "issuers"];
+/// Those of them that an issuer's table may have.
+const ISSUER_KEYS: [&str; 4] = ["secret_file", "public_key_file", "jwks_file", "jwks_url"];
+/// The most tables of issuers.
+const ISSUERS_MAX: usize = 64;
 
 const ALGORITHM: Parsed<Algorithm> = Parsed {
     range: "`\"HS256\"`, `\"HS384\"`, `\"HS512\"`, `\"RS256\"`, `\"RS384\"`, `\"RS512\"`, `\"PS256\"`, `\"PS384\"`, `\"PS512\"`, `\"ES256\"`, `\"ES384\"`, `\"EdDSA\"`",
@@ -40,6 +61,8 @@ const SOURCE: Parsed<Source> = Parsed {
     },
 };
 
+const ISSUER: Text = Text { bytes_max: 1024 };
+
 /// Where a key was given.
 struct Given {
     place: Place,
@@ -51,17 +74,25 @@ struct Given {
 /// Reads `[token]`, and makes what verifies by it; `None` if something in it is missing or wrong.
 pub(super) fn read(s: &Section<'_>) -> Option<(TokenSettings, Arc<Verifier>)> {
     let algorithms = s.required("algorithms", list(ALGORITHM), "[\"HS256\"]");
-    let (given, keys): (Vec<_>, Vec<_>) = s.group(&KEYS, "secret", keys).into_iter().unzip();
-    let settings = TokenSettings {
+    let Keys { keys, bound, given } = s.group(&KEYS, "secret", all_keys);
+    let mut settings = TokenSettings {
         algorithms: algorithms.unwrap_or_default(),
         keys,
-        issuers: s.optional("issuer", one_or_list(Text { bytes_max: 1024 })).unwrap_or_default(),
-        audiences: s.optional("audience", one_or_list(Text { bytes_max: 1024 })).unwrap_or_default(),
-        leeway: s.get("leeway", span(std::time::Duration::ZERO, MINUTE * 10), Default::default()),
+        issuers: s.optional("issuer", one_or_list(ISSUER)).unwrap_or_default(),
+        bound,
+        fetch: s.table("jwks", fetch),
+        audiences: s.optional("audience", one_or_list(ISSUER)).unwrap_or_default(),
+        leeway: s.get("leeway", span(ZERO, MINUTE * 10), Default::default()),
         user_claim: s.get("user_claim", Text { bytes_max: 128 }, "sub".to_owned()),
         user_bytes_max: s.get("user_bytes_max", size(1, 4096), 256),
         sources: s.get("sources", list(SOURCE), vec![Source::Header]),
     };
+    s.contradiction(
+        !settings.bound.is_empty() && !settings.issuers.is_empty(),
+        &["issuer", "issuers"],
+        || "issuer stands beside issuers, which say by themselves whom they are for; leave it out".to_owned(),
+    );
+    trust_system(s, &mut settings);
     check_there(s, &given);
     match Verifier::new(&settings) {
         Ok(verifier) => {
@@ -76,6 +107,119 @@ pub(super) fn read(s: &Section<'_>) -> Option<(TokenSettings, Arc<Verifier>)> {
 }
 
 /// All keys, from wherever they are given.
+struct Keys {
+    keys: Vec<KeySource>,
+    bound: Vec<BoundKeys>,
+    /// Where each was given, those of `keys` first.
+    given: Vec<Given>,
+}
+
+/// The keys of the table itself, and those of its tables of issuers.
+fn all_keys(s: &Section<'_>) -> Keys {
+    let (mut given, keys): (Vec<_>, Vec<_>) = keys(s).into_iter().unzip();
+    let tables = s.tables("issuers", |name, s| (s.here(), issuer(name, s)));
+    s.contradiction(tables.len() > ISSUERS_MAX, &["issuers"], || {
+        format!("there are {} tables; there may be {ISSUERS_MAX}", tables.len())
+    });
+    s.contradiction(!tables.is_empty() && !given.is_empty(), &["issuers"], || {
+        let beside = given[0].place.name.clone();
+        format!(
+            "{beside} stands beside it and would vouch for all of them; put it into the table of its issuer"
+        )
+    });
+    if tables.is_empty() {
+        return Keys { keys, bound: Vec::new(), given };
+    }
+    given.clear();
+    let mut bound = Vec::new();
+    let mut seen = BTreeMap::new();
+    for (place, issuer) in tables {
+        let Some((issuers, its_keys)) = issuer else {
+            s.mark_unsound("issuers");
+            continue;
+        };
+        for issuer in &issuers {
+            if let Some(other) = seen.insert(issuer.clone(), place.name.clone()) {
+                let text =
+                    format!("{} is the issuer of {other} too; write its keys into one table", quote(issuer));
+                s.unsound(&place, "issuers", text);
+            }
+        }
+        let (places, keys): (Vec<_>, Vec<_>) = its_keys.into_iter().unzip();
+        given.extend(places);
+        bound.push(BoundKeys { issuers, keys });
+    }
+    Keys { keys: Vec::new(), bound, given }
+}
+
+/// The values of `iss` of an issuer, and its keys; `None`: something is wrong, and put down.
+fn issuer(name: &str, s: &Section<'_>) -> Option<(Vec<String>, Vec<(Given, KeySource)>)> {
+    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+    let named = (1..=64).contains(&name.len()) && name.bytes().all(good);
+    if !named && !s.partial {
+        let text = format!("{} cannot be a name; take 1 to 64 of a-z, 0-9, - and _", quote(name));
+        s.reader.problem(&s.here(), text);
+    }
+    let issuers = s.required("issuer", one_or_list(ISSUER), "\"https://issuer.example\"");
+    let keys = public_and_files(s);
+    let sound = !ISSUER_KEYS.iter().any(|key| s.is_unsound(key));
+    if keys.is_empty() && sound && !s.partial {
+        s.reader.problem(&s.here(), format!("has no key; write one of {}", ISSUER_KEYS.join(", ")));
+    }
+    issuers.filter(|_| sound && !keys.is_empty()).map(|issuers| (issuers, keys))
+}
+
+/// How keys are fetched that are published.
+fn fetch(s: &Section<'_>) -> FetchSettings {
+    let d = RefreshSettings::default();
+    let day = HOUR * 24;
+    let every: Millis = s.get("refresh", span(MS_100, day), d.every);
+    let early_every = s.get("early_refresh", span(MS_100, HOUR), d.early_every);
+    let keep: Option<Duration> =
+        s.get("keep", span_or_off(SECOND, day * 30), d.keep.map(|keep| Duration::from_millis(keep.0)));
+    let keep = keep.map(|keep| Millis(u64::try_from(keep.as_millis()).unwrap_or(u64::MAX)));
+    s.contradiction(keep.is_some_and(|keep| keep <= every), &["keep", "refresh"], || {
+        "keep must be above refresh, or keys would be forgotten before newer ones are asked for; raise it, or write \"0s\" to keep them for ever".to_owned()
+    });
+    let ca_file = tls::file(s, "ca_file");
+    FetchSettings {
+        refresh: RefreshSettings { every, early_every, keep },
+        timeout: s.get("timeout", span(MS_100, MINUTE), SECOND * 5),
+        bytes_max: s.get("bytes_max", size(KIB, 16 * MIB), 256 << 10),
+        tls: ca_file.as_ref().and_then(|file| trusting(s, file)),
+        ca_file,
+    }
+}
+
+/// What issuers are met with whose certificates come from the CAs in this file.
+fn trusting(s: &Section<'_>, file: &Path) -> Option<ClientTls> {
+    ClientTls::load(ClientFiles { ca: Some(file.to_owned()), identity: None })
+        .map_err(|fault| {
+            s.unsound(&s.place("ca_file").unwrap_or_else(|| s.here()), "ca_file", fault.to_string());
+        })
+        .ok()
+}
+
+/// The same with the system's CAs, if there are none in a file, and a URL needs it.
+fn trust_system(s: &Section<'_>, settings: &mut TokenSettings) {
+    let needs_tls = |key: &KeySource| matches!(key, KeySource::Url(url) if url.secure);
+    let bound = settings.bound.iter().flat_map(|bound| &bound.keys);
+    if s.partial || settings.fetch.ca_file.is_some() || !settings.keys.iter().chain(bound).any(needs_tls) {
+        return;
+    }
+    /// Read once: each endpoint may ask.
+    static SYSTEM: LazyLock<Result<ClientTls, TlsFault>> =
+        LazyLock::new(|| ClientTls::load(ClientFiles::default()));
+    match &*SYSTEM {
+        Ok(tls) => settings.fetch.tls = Some(tls.clone()),
+        Err(fault) => {
+            let place = s.place("jwks_url").or_else(|| s.place("issuers")).unwrap_or_else(|| s.here());
+            s.reader.problem(&place, fault.to_string());
+        }
+    }
+}
+
+/// The keys of the table itself.
 fn keys(s: &Section<'_>) -> Vec<(Given, KeySource)> {
     let mut keys = Vec::new();
     if let Some((place, text)) = s.secret("secret", "string", true) {
@@ -94,13 +238,30 @@ fn keys(s: &Section<'_>) -> Vec<(Given, KeySource)> {
             }
         }
     }
+    keys.extend(public_and_files(s));
+    keys
+}
+
+/// The keys that an issuer's table may have too.
+fn public_and_files(s: &Section<'_>) -> Vec<(Given, KeySource)> {
     let secret = |_, bytes: Vec<u8>| {
         let end = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
         KeySource::Secret(end.strip_suffix(b"\r").unwrap_or(end).to_vec())
     };
-    keys.extend(read_files(s, "secret_file", secret));
+    let mut keys = read_files(s, "secret_file", secret);
     keys.extend(read_files(s, "public_key_file", |file, text| KeySource::Pem { file, text }));
     keys.extend(read_files(s, "jwks_file", |file, text| KeySource::Jwks { file, text }));
+    let urls = s.optional("jwks_url", one_or_list(KeysAt)).unwrap_or_default();
+    for (url, place) in urls.into_iter().filter_map(|url| Some((url, s.place("jwks_url")?))) {
+        let shown = format!("\"{url}\"");
+        if !url.secure && !url.is_loopback() {
+            let text = format!(
+                "{shown} is asked without TLS, so whoever is on the way can put in keys; use https://"
+            );
+            s.reader.warn(&place, &text);
+        }
+        keys.push((Given { place, key: "jwks_url", shown }, KeySource::Url(url)));
+    }
     keys
 }
 
@@ -172,7 +333,8 @@ fn warn(s: &Section<'_>, settings: &TokenSettings, given: &[Given]) {
         _ => None,
     });
     let Some((least, name)) = hash.max() else { return };
-    for (given, key) in given.iter().zip(&settings.keys) {
+    let bound = settings.bound.iter().flat_map(|bound| &bound.keys);
+    for (given, key) in given.iter().zip(settings.keys.iter().chain(bound)) {
         if let KeySource::Secret(bytes) = key
             && bytes.len() < least
             && !s.partial
@@ -223,11 +385,15 @@ impl fmt::Debug for Shown<'_> {
         let key = |key: &KeySource| match key {
             KeySource::Secret(_) => "secret".to_owned(),
             KeySource::Pem { file, .. } | KeySource::Jwks { file, .. } => file.display().to_string(),
+            KeySource::Url(url) => url.to_string(),
         };
+        let keys_of = |keys: &[KeySource]| keys.iter().map(key).collect::<Vec<_>>();
         let TokenSettings {
             algorithms,
             keys,
             issuers,
+            bound,
+            fetch,
             audiences,
             leeway,
             user_claim,
@@ -236,8 +402,10 @@ impl fmt::Debug for Shown<'_> {
         } = self.0;
         f.debug_struct("TokenSettings")
             .field("algorithms", algorithms)
-            .field("keys", &keys.iter().map(key).collect::<Vec<_>>())
+            .field("keys", &keys_of(keys))
             .field("issuers", issuers)
+            .field("bound", &bound.iter().map(|of| (&of.issuers, keys_of(&of.keys))).collect::<Vec<_>>())
+            .field("fetch", fetch)
             .field("audiences", audiences)
             .field("leeway", leeway)
             .field("user_claim", user_claim)

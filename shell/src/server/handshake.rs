@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, net::SocketAddr, rc::Rc, sync::Arc};
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use http_body_util::Full;
 use hyper::{
     HeaderMap, Request, Response, StatusCode, Version,
@@ -21,6 +22,7 @@ use tokio::{
         mpsc::{self, error::TrySendError},
         oneshot,
     },
+    time::timeout,
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use trunkline_core::{
@@ -29,7 +31,14 @@ use trunkline_core::{
 };
 
 use super::{Answered, Front, Gate};
-use crate::{clock::unix_seconds, endpoint::Command, net::TcpStream, token, transport::Transport};
+use crate::{
+    clock::unix_seconds,
+    endpoint::Command,
+    jwks::Ending,
+    net::TcpStream,
+    token::{self, Claims, Denied},
+    transport::Transport,
+};
 
 /// What `Retry-After` says where no endpoint is known yet, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 5;
@@ -87,7 +96,7 @@ async fn decide(
     request: &Request<Incoming>,
 ) -> Result<Welcome, Answer> {
     check_upgrade(request)?;
-    let (claims, subprotocol) = authenticate(gate, request).map_err(Answer::Unauthorized)?;
+    let (claims, subprotocol) = authenticate(front, gate, request).await?;
     let params = params.iter().map(|(name, value)| (*name, value.as_ref()));
     let identity = Identity::new(&claims.user, params);
     // A place that no session comes to need is given back at once.
@@ -152,15 +161,50 @@ fn check_upgrade(request: &Request<Incoming>) -> Result<(), Answer> {
     .check()
 }
 
-fn authenticate(
+async fn authenticate(
+    front: &Front,
     gate: &Gate,
     request: &Request<Incoming>,
-) -> Result<(token::Claims, Option<HeaderValue>), TokenFault> {
+) -> Result<(Claims, Option<HeaderValue>), Answer> {
     let found = token::find(&gate.config.token.sources, request.headers(), request.uri().query());
-    let found = found.ok_or(TokenFault::Missing)?;
-    let claims = gate.config.verifier.verify(&found.token, unix_seconds())?;
+    let found = found.ok_or(Answer::Unauthorized(TokenFault::Missing))?;
+    let claims = match gate.config.verifier.judge(&found.token, unix_seconds()) {
+        Ok(claims) => claims,
+        Err(denied) => with_newer_keys(front, gate, &found.token, denied).await?,
+    };
     let subprotocol = found.subprotocol.and_then(|name| HeaderValue::from_str(name).ok());
     Ok((claims, subprotocol))
+}
+
+/// Looks whether newer keys prove what a token says. Where none are to be had for now, what is known has to do: so
+/// tokens that name keys that do not exist cost their issuer next to nothing, however many there are.
+async fn with_newer_keys(front: &Front, gate: &Gate, token: &str, denied: Denied) -> Result<Claims, Answer> {
+    let keepers = || denied.lacking.iter().filter_map(|place| gate.keepers.get(*place));
+    let unproven = |fault| match keepers().any(|keeper| !keeper.has_keys()) {
+        true => Answer::KeysUnavailable,
+        false => Answer::Unauthorized(fault),
+    };
+    if denied.lacking.is_empty() {
+        return Err(Answer::Unauthorized(denied.fault));
+    }
+    let mut endings: FuturesUnordered<_> =
+        keepers().filter_map(|keeper| keeper.ask()).map(Ending::wait).collect();
+    if endings.is_empty() {
+        return Err(unproven(denied.fault));
+    }
+    // Whoever finds no place is not told that the token is bad: nobody has looked.
+    let Ok(_place) = front.lookups.try_acquire() else { return Err(Answer::KeysUnavailable) };
+    let proven = async {
+        while let Some(()) = endings.next().await {
+            if let Ok(claims) = gate.config.verifier.judge(token, unix_seconds()) {
+                return Ok(claims);
+            }
+        }
+        Err(unproven(denied.fault))
+    };
+    // The rest of the handshake needs time too.
+    let limit = front.limits.handshake_timeout / 2;
+    timeout(limit, proven).await.unwrap_or(Err(Answer::KeysUnavailable))
 }
 
 /// 101 (RFC 6455, section 4.2.2).

@@ -20,8 +20,8 @@ pub(super) fn answer(front: &Front, uri: &Uri) -> Option<Answered> {
     }
 }
 
-/// The gateway is ready while it accepts clients on at least one endpoint: a restarting backend must not take it out
-/// of a load balancer.
+/// The gateway is ready while it accepts clients on at least one endpoint, and could verify who they are: a restarting
+/// backend must not take it out of a load balancer.
 fn ready(front: &Front, only: Option<&str>) -> Answered {
     let asked = |gate: &&Gate| only.is_none_or(|name| gate.config.name == name);
     let gates: Vec<_> = front.gates.iter().filter(asked).collect();
@@ -29,7 +29,7 @@ fn ready(front: &Front, only: Option<&str>) -> Answered {
         return respond(StatusCode::NOT_FOUND, &json!({ "error": "unknown_endpoint" }));
     }
     let draining = front.draining.get();
-    let ready = !draining && gates.iter().any(|gate| gate.status.borrow().accepting);
+    let ready = !draining && gates.iter().any(|gate| gate.status.borrow().accepting && has_keys(gate));
     let endpoints: Map<_, _> = gates.iter().map(|gate| (gate.config.name.clone(), describe(gate))).collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     respond(status, &json!({ "ready": ready, "draining": draining, "endpoints": endpoints }))
@@ -43,7 +43,15 @@ fn describe(gate: &Gate) -> Value {
         LinkPhase::Announcing => "announcing",
         LinkPhase::Up => "up",
     };
-    json!({ "link": link, "accepting": status.accepting })
+    match has_keys(gate) {
+        true => json!({ "link": link, "accepting": status.accepting }),
+        false => json!({ "link": link, "accepting": status.accepting, "keys": "missing" }),
+    }
+}
+
+/// Whether there is any key to verify a token with: where issuers publish theirs, none may have come yet.
+fn has_keys(gate: &Gate) -> bool {
+    gate.config.verifier.has_keys()
 }
 
 /// `?endpoint=NAME`. Names need no decoding.

@@ -25,6 +25,7 @@ use trunkline_core::{
 use crate::{
     config::{EndpointConfig, Limits},
     endpoint::{Command, Status},
+    jwks::Keeper,
     net::{self, TcpListener, TcpStream},
     tls::{self, ServerTls},
     transport::Transport,
@@ -34,12 +35,16 @@ use crate::{
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Handshakes under way on a listener at most; further connections wait to be accepted.
 pub(crate) const HANDSHAKES_MAX: usize = 1024;
+/// Handshakes at most that wait for an issuer's newer keys; the others keep their places.
+pub(crate) const LOOKUPS_MAX: usize = 256;
 
 /// What the front knows of an endpoint.
 pub(crate) struct Gate {
     pub config: EndpointConfig,
     pub commands: mpsc::Sender<Command>,
     pub status: watch::Receiver<Status>,
+    /// Who fetches the verifier's published keys, in its order.
+    pub keepers: Vec<Rc<Keeper>>,
 }
 
 /// What all connections share.
@@ -53,6 +58,8 @@ pub(crate) struct Front {
     pub draining: Cell<bool>,
     /// Places for clients.
     pub connections: Arc<Semaphore>,
+    /// Places for handshakes that wait for newer keys.
+    pub lookups: Semaphore,
 }
 
 /// What a listener is for.

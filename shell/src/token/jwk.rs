@@ -6,6 +6,7 @@ use aws_lc_rs::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, de::IgnoredAny};
+use serde_json::value::RawValue;
 
 use super::{Algorithm, KeyFault, public::Kind};
 
@@ -61,6 +62,18 @@ pub(super) fn read(file: &[u8]) -> Result<File, KeyFault> {
     } else {
         Ok(File::One(Box::new(serde_json::from_slice(file).map_err(not_jwk)?)))
     }
+}
+
+/// The keys of a set, each for itself: one that cannot be read is passed over, so that it does not take the others
+/// along (RFC 7517, section 5). The error says where the text is no set.
+pub(super) fn read_set(text: &[u8]) -> Result<Vec<Option<Jwk>>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Set<'t> {
+        #[serde(borrow)]
+        keys: Vec<&'t RawValue>,
+    }
+    let set: Set<'_> = serde_json::from_slice(text)?;
+    Ok(set.keys.into_iter().map(|key| serde_json::from_str(key.get()).ok()).collect())
 }
 
 impl Jwk {

@@ -5,11 +5,15 @@ use std::path::Path;
 use aws_lc_rs::{hmac, signature::ParsedPublicKey};
 
 use super::{
-    Algorithm, KeyFault, KeyOrigin, KeyProblem, KeySource, TokenFault,
+    Algorithm, KeyFault, KeyOrigin, KeyProblem, KeySource, SetFault, TokenFault,
     jwk::{self, Jwk},
     pem,
     public::{self, Kind},
 };
+
+/// The most keys of a set that somebody publishes, used or not: each costs time to read, and a token that names no key
+/// is tried with all that fit.
+const SET_KEYS_MAX: usize = 64;
 
 /// The keys. It holds secrets, so it is not printable.
 ///
@@ -42,23 +46,51 @@ struct Candidate {
 }
 
 impl KeyRing {
-    /// Parses the keys, and binds each to those of the `allowed` algorithms that it fits.
-    pub(super) fn new(sources: &[KeySource], allowed: &[Algorithm]) -> Result<KeyRing, Vec<KeyProblem>> {
+    /// Parses the keys, and binds each to those of the `allowed` algorithms that it fits; with what is wrong with them.
+    /// `first` is the place of the first source among all that there are.
+    pub(super) fn new(
+        first: usize,
+        sources: &[KeySource],
+        allowed: &[Algorithm],
+    ) -> (KeyRing, Vec<KeyProblem>) {
         let mut ring = KeyRing { keys: Vec::new() };
         let mut problems = Vec::new();
-        for (index, source) in sources.iter().enumerate() {
+        for (index, source) in (first..).zip(sources) {
             problems.extend(ring.add(index, source, allowed));
         }
-        let mut whole = |fault| problems.push(KeyProblem { origin: KeyOrigin::AllKeys, fault });
-        if allowed.is_empty() {
-            whole(KeyFault::NoAlgorithm);
+        (ring, problems)
+    }
+
+    /// Binds the keys of a set that somebody publishes, and counts those that are passed over: damaged ones, those of
+    /// unknown kinds, those that serve nothing that is allowed, and secrets and private keys, which are none once they
+    /// are published.
+    pub(super) fn of_set(text: &[u8], allowed: &[Algorithm]) -> Result<(KeyRing, usize), SetFault> {
+        let keys = jwk::read_set(text)
+            .map_err(|error| SetFault::NotASet { line: error.line(), column: error.column() })?;
+        if keys.len() > SET_KEYS_MAX {
+            return Err(SetFault::TooMany(keys.len()));
         }
-        for algorithm in allowed {
-            if !ring.keys.iter().any(|key| key.algorithm == *algorithm) {
-                whole(KeyFault::NoKeyFor(*algorithm));
+        let mut ring = KeyRing { keys: Vec::new() };
+        let mut passed_over = 0;
+        for (place, key) in keys.iter().enumerate() {
+            let origin = KeyOrigin::Secret { source: place };
+            let candidate = key.as_ref().and_then(|key| from_jwk(origin, key)?.ok());
+            let public = candidate.filter(|candidate| candidate.kind != Kind::Secret);
+            if public.and_then(|candidate| ring.bind(candidate, allowed).ok()).is_none() {
+                passed_over += 1;
             }
         }
-        if problems.is_empty() { Ok(ring) } else { Err(problems) }
+        if ring.keys.is_empty() { Err(SetFault::NoneFits(keys.len())) } else { Ok((ring, passed_over)) }
+    }
+
+    /// Whether there is a key for this algorithm.
+    pub(super) fn serves(&self, algorithm: Algorithm) -> bool {
+        self.keys.iter().any(|key| key.algorithm == algorithm)
+    }
+
+    /// Whether a key for this algorithm bears just this name.
+    pub(super) fn has(&self, algorithm: Algorithm, kid: &str) -> bool {
+        self.keys.iter().any(|key| key.algorithm == algorithm && key.kid.as_deref() == Some(kid))
     }
 
     /// Whether one of the keys for this algorithm signed the message. With a `kid`, only those that bear it, or
@@ -164,6 +196,8 @@ fn candidates(index: usize, source: &KeySource) -> Vec<Result<Candidate, KeyProb
             vec![from_pem(KeyOrigin::File { source: index, file: file.clone() }, text)]
         }
         KeySource::Jwks { file, text } => from_jwks(index, file, text),
+        // They come later.
+        KeySource::Url(_) => Vec::new(),
     }
 }
 

@@ -179,7 +179,7 @@ impl fmt::Display for KeyFault {
             ),
             KeyFault::NoKeyFor(algorithm) => {
                 let key = match public::scheme(*algorithm) {
-                    Some(_) => "public_key_file or jwks_file",
+                    Some(_) => "public_key_file, jwks_file or jwks_url",
                     None => "secret_file",
                 };
                 write!(f, "no key fits {algorithm:?}; add {key}, or do not allow {algorithm:?}")

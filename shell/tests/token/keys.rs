@@ -16,7 +16,7 @@ use base64::{
 };
 use jsonwebtoken::{EncodingKey, jwk::Jwk};
 use serde_json::{Value, json};
-use trunkline::token::{Algorithm, KeySource, Source, TokenFault, TokenSettings, Verifier};
+use trunkline::token::{Algorithm, FetchSettings, KeySource, Source, TokenFault, TokenSettings, Verifier};
 
 /// The time at which all tests take place, in seconds since 1970.
 pub(crate) const NOW: u64 = 1_800_000_000;
@@ -135,6 +135,8 @@ pub(crate) fn settings(algorithms: &[Algorithm], keys: Vec<KeySource>) -> TokenS
         algorithms: algorithms.to_vec(),
         keys,
         issuers: Vec::new(),
+        bound: Vec::new(),
+        fetch: FetchSettings::default(),
         audiences: Vec::new(),
         leeway: Duration::ZERO,
         user_claim: "sub".to_owned(),

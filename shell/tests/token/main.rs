@@ -6,6 +6,7 @@ mod identity;
 mod keys;
 mod making;
 mod problems;
+mod published;
 mod random;
 mod secrecy;
 mod sources;

@@ -114,8 +114,8 @@ fn a_key_for_nothing_and_an_algorithm_without_a_key_are_named() {
              decode; get the file from the issuer again",
             "\"/etc/trunkline/issuer.pem\": there is no PEM block in it; it needs a line `-----BEGIN PUBLIC \
              KEY-----` and what follows (a key in DER becomes PEM with `openssl pkey -pubin -inform DER -in FILE`)",
-            "keys: no key fits PS256; add public_key_file or jwks_file, or do not allow PS256",
-            "keys: no key fits EdDSA; add public_key_file or jwks_file, or do not allow EdDSA",
+            "keys: no key fits PS256; add public_key_file, jwks_file or jwks_url, or do not allow PS256",
+            "keys: no key fits EdDSA; add public_key_file, jwks_file or jwks_url, or do not allow EdDSA",
         ]
     );
 }

@@ -33,6 +33,7 @@ fn table() -> Vec<(Answer, u16, bool)> {
     ];
     rows.extend(TOKEN_FAULTS.map(|fault| (Answer::Unauthorized(fault), 401, false)));
     rows.extend([
+        (Answer::KeysUnavailable, 503, true),
         (Answer::BackendAway, 503, true),
         (Answer::Duplicate, 409, false),
         (Answer::Full, 429, true),

@@ -16,6 +16,8 @@ pub mod endpoint;
 mod files;
 #[path = "../../../shell/src/gateway.rs"]
 pub mod gateway;
+#[path = "../../../shell/src/jwks/mod.rs"]
+mod jwks;
 #[path = "../../../shell/src/log.rs"]
 pub mod log;
 #[path = "../../../shell/src/random.rs"]

@@ -257,11 +257,11 @@ fn algorithms_and_keys_that_do_not_fit() {
     );
     says_of_token(
         "algorithms = [\"HS256\"]",
-        "line 4: endpoints.lobby.token: has no key; write one of secret, secret_base64, secret_file, public_key_file, jwks_file, or set TRUNKLINE_ENDPOINTS_LOBBY_TOKEN_SECRET",
+        "line 4: endpoints.lobby.token: has no key; write one of secret, secret_base64, secret_file, public_key_file, jwks_file, jwks_url, issuers, or set TRUNKLINE_ENDPOINTS_LOBBY_TOKEN_SECRET",
     );
     says_of_token(
         "algorithms = [\"RS256\", \"ES256\"]\npublic_key_file = \"rsa.pem\"",
-        &format!("{at} no key fits ES256; add public_key_file or jwks_file, or do not allow ES256"),
+        &format!("{at} no key fits ES256; add public_key_file, jwks_file or jwks_url, or do not allow ES256"),
     );
     says_of_token(
         "algorithms = [\"ES256\", \"EdDSA\"]\npublic_key_file = \"p256.pem\"\njwks_file = \"keys.json\"",
@@ -279,10 +279,10 @@ fn algorithms_and_keys_that_do_not_fit() {
 fn an_inherited_key_that_does_not_fit_is_said_where_the_endpoint_names_its_algorithms() {
     let text = lobby("").replace("HS256", "ES256");
     let said = "line 4: endpoints.lobby.token.algorithms: TRUNKLINE_TOKEN_SECRET: it serves HS256, HS384, HS512, and none of that is allowed; allow it, or remove the key\n\
-                line 4: endpoints.lobby.token.algorithms: no key fits ES256; add public_key_file or jwks_file, or do not allow ES256";
+                line 4: endpoints.lobby.token.algorithms: no key fits ES256; add public_key_file, jwks_file or jwks_url, or do not allow ES256";
     assert_eq!(said_of(&text), said);
     let inherited = text.replace("token.algorithms", "[defaults.token]\nalgorithms");
-    let said = "line 5: defaults.token.algorithms: no key fits ES256; add public_key_file or jwks_file, or do not allow ES256\n\
+    let said = "line 5: defaults.token.algorithms: no key fits ES256; add public_key_file, jwks_file or jwks_url, or do not allow ES256\n\
                 TRUNKLINE_TOKEN_SECRET: it serves HS256, HS384, HS512, and none of that is allowed; allow it, or remove the key";
     assert_eq!(said_of(&inherited), said);
 }
@@ -308,7 +308,7 @@ fn keys_are_looked_at_where_algorithms_are_wrong_and_where_nobody_inherits_them(
 fn a_token_table_without_anything_lacks_both() {
     says_of_token(
         "",
-        "line 4: endpoints.lobby.token: has no key; write one of secret, secret_base64, secret_file, public_key_file, jwks_file, or set TRUNKLINE_ENDPOINTS_LOBBY_TOKEN_SECRET\n\
+        "line 4: endpoints.lobby.token: has no key; write one of secret, secret_base64, secret_file, public_key_file, jwks_file, jwks_url, issuers, or set TRUNKLINE_ENDPOINTS_LOBBY_TOKEN_SECRET\n\
          line 4: endpoints.lobby.token.algorithms: is missing; write algorithms = [\"HS256\"]",
     );
 }
@@ -391,4 +391,110 @@ line 14: endpoints.lobby.token.secret: is not a string; put it in quotes";
     assert_eq!(problems.to_string(), expected);
     assert_eq!(problems.list.len(), 10);
     assert!(parse(text).is_err());
+}
+
+#[test]
+fn urls_of_keys_that_are_none() {
+    let of = |url: &str| said_of(&lobby(&format!("token.jwks_url = \"{url}\"")).replace("HS256", "ES256"));
+    let line = |rest: &str| format!("line 5: endpoints.lobby.token.jwks_url: {rest}");
+    assert_eq!(
+        of("ftp://h/"),
+        line("\"ftp://h/\" is not the URL of keys; write one such as \"https://issuer.example/jwks.json\"")
+    );
+    assert_eq!(of("https://h:99999/"), line("\"https://h:99999/\" has a bad port; it may be 1 to 65535"));
+    assert_eq!(
+        of("https:///keys"),
+        line(
+            "\"https:///keys\" has a bad host; write a name, an IPv4 address, or an IPv6 address in brackets"
+        )
+    );
+    assert_eq!(
+        of("https://ann:hush@h/?key=hush"),
+        line(
+            "\"https://…@…\" has a user's name or password, which are not sent; take out what precedes the @"
+        )
+    );
+    assert_eq!(
+        of("https://h/?key=hush#hush"),
+        line("\"https://h/\" has a fragment, which is never sent; take out what follows the #")
+    );
+}
+
+#[test]
+fn keys_over_a_line_that_others_can_write_to_are_a_warning() {
+    let url = |url: &str| format!("algorithms = [\"ES256\"]\njwks_url = \"{url}\"");
+    says_of_token(
+        &url("http://issuer.example/keys?key=hush"),
+        "endpoints.lobby.token.jwks_url: \"http://issuer.example/keys?…\" is asked without TLS, so whoever is on the way can put in keys; use https://",
+    );
+    for loopback in ["http://localhost:1/", "http://127.0.0.7/", "http://[::1]/", "http://LOCALHOST./"] {
+        says_of_token(&url(loopback), "");
+    }
+}
+
+#[test]
+fn a_set_that_is_published_holds_no_secrets_and_comes_in_time() {
+    let url = "jwks_url = \"http://localhost/\"";
+    says_of_token(
+        &format!("algorithms = [\"HS256\", \"ES256\"]\n{url}"),
+        "line 5: endpoints.lobby.token.algorithms: no key fits HS256; add secret_file, or do not allow HS256",
+    );
+    says_of_token(
+        &format!("algorithms = [\"ES256\"]\n{url}\njwks.keep = \"5m\""),
+        "line 7: endpoints.lobby.token.jwks.keep: keep must be above refresh, or keys would be forgotten before newer ones are asked for; raise it, or write \"0s\" to keep them for ever",
+    );
+    says_of_token(
+        &format!("algorithms = [\"ES256\"]\n{url}\njwks = {{ keep = \"0s\", refresh = \"1h\" }}"),
+        "",
+    );
+    says_of_token(
+        &format!("algorithms = [\"ES256\"]\n{url}\njwks.ca_file = \"none.pem\""),
+        "line 7: endpoints.lobby.token.jwks.ca_file: \"src/config/tests/files/none.pem\" holds no certificate in PEM; its lines are between BEGIN and END CERTIFICATE",
+    );
+}
+
+#[test]
+fn issuers_whose_tables_are_wrong() {
+    let at = |more: &str| format!("algorithms = [\"ES256\"]\n{more}");
+    let table = "endpoints.lobby.token.issuers";
+    says_of_token(
+        &at("[endpoints.lobby.token.issuers.a]\njwks_url = \"http://localhost/\"\nsecret = \"hush\""),
+        &format!(
+            "line 6: {table}.a.issuer: is missing; write issuer = \"https://issuer.example\"\n\
+             line 8: {table}.a.secret: is not a key; did you mean issuer?"
+        ),
+    );
+    says_of_token(
+        &at("issuers.a.issuer = \"a\""),
+        &format!(
+            "line 6: {table}.a: has no key; write one of secret_file, public_key_file, jwks_file, jwks_url"
+        ),
+    );
+    let url = "jwks_url = \"http://localhost/\"";
+    says_of_token(
+        &at(&format!(
+            "issuers.a = {{ issuer = [\"a\", \"b\"], {url} }}\nissuers.c = {{ issuer = \"b\", {url} }}"
+        )),
+        &format!("line 7: {table}.c: \"b\" is the issuer of {table}.a too; write its keys into one table"),
+    );
+    says_of_token(
+        &at(&format!(
+            "issuers.a = {{ issuer = \"a\", {url} }}\npublic_key_file = \"p256.pem\"\nissuer = \"b\""
+        )),
+        &format!(
+            "line 6: {table}: endpoints.lobby.token.public_key_file stands beside it and would vouch for all of them; put it into the table of its issuer\n\
+             line 8: endpoints.lobby.token.issuer: issuer stands beside issuers, which say by themselves whom they are for; leave it out"
+        ),
+    );
+    says_of_token(
+        &at(&format!("issuers.A = {{ issuer = \"a\", {url} }}")),
+        &format!("line 6: {table}.A: \"A\" cannot be a name; take 1 to 64 of a-z, 0-9, - and _"),
+    );
+    says_of_token(
+        &at("issuers.a = { issuer = \"a\", public_key_file = \"rsa.pem\" }"),
+        &format!(
+            "line 5: endpoints.lobby.token.algorithms: no key fits ES256; add public_key_file, jwks_file or jwks_url, or do not allow ES256\n\
+             line 6: {table}.a.public_key_file: \"src/config/tests/files/rsa.pem\": it serves RS256, RS384, RS512, PS256, PS384, PS512, and none of that is allowed; allow it, or remove the key"
+        ),
+    );
 }

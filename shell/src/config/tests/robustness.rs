@@ -72,7 +72,7 @@ proptest! {
 }
 
 /// Right and wrong ways to write a secret.
-const SHAPES: [&str; 14] = [
+const SHAPES: [&str; 17] = [
     "token.secret = \"SECRET\"",
     "token.secret = [\"SECRET\"]",
     "token.secret = { value = \"SECRET\" }",
@@ -86,5 +86,8 @@ const SHAPES: [&str; 14] = [
     "token.secret = \"SECRET",
     "token.secret = \"SECRET\" SECRET",
     "[endpoints.x]\npath = \"/x\"\nbackend = \"ws://ann:SECRET@host:1/\"",
+    "token.jwks_url = \"https://ann:SECRET@host/\"",
+    "token.jwks_url = \"http://localhost/?key=SECRET\"",
+    "token.jwks_url = [\"http://localhost/?key=SECRET\", \"http://localhost/?key=SECRET\"]",
     "[endpoints.x]\npath = \"/x\"\nbackend = \"ws://host:1/?key=SECRET\"\ntoken.algorithms = [\"HS256\"]",
 ];

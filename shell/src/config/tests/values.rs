@@ -18,7 +18,7 @@ fn endpoint(more: &str) -> EndpointConfig {
 fn secrets(endpoint: &EndpointConfig) -> Vec<&[u8]> {
     let secrets = endpoint.token.keys.iter().filter_map(|key| match key {
         KeySource::Secret(bytes) => Some(bytes.as_slice()),
-        KeySource::Pem { .. } | KeySource::Jwks { .. } => None,
+        KeySource::Pem { .. } | KeySource::Jwks { .. } | KeySource::Url(_) => None,
     });
     secrets.collect()
 }
@@ -136,4 +136,37 @@ fn sources_keep_their_order() {
         Source::Subprotocol(name("bearer")),
     ];
     assert_eq!(sources.token.sources, expected);
+}
+
+#[test]
+fn what_is_published_is_host_port_and_path_and_its_query_is_not_shown() {
+    let of = |url: &str| {
+        let text = lobby(&format!("token.jwks_url = \"{url}\"")).replace("HS256", "ES256");
+        let config = parse(&text).unwrap_or_else(|problems| panic!("{problems}"));
+        match &config.endpoints[0].token.keys[..] {
+            [KeySource::Url(url)] => url.clone(),
+            _ => panic!("it is one URL"),
+        }
+    };
+    let plain = of("http://localhost");
+    assert_eq!((plain.secure, plain.port, plain.path_and_query.as_str()), (false, 80, "/"));
+    let six = of("HTTP://[::1]:9000/a?key=hush");
+    assert_eq!((six.host.as_str(), six.port, six.path_and_query.as_str()), ("::1", 9000, "/a?key=hush"));
+    assert_eq!(format!("{six} {six:?}"), "http://[::1]:9000/a?… http://[::1]:9000/a?…");
+}
+
+#[test]
+fn tables_of_issuers_are_inherited_whole_or_not_at_all() {
+    let table = |issuer: &str| format!("{{ issuer = \"{issuer}\", jwks_url = \"http://localhost/\" }}");
+    let bound = |more: &str| {
+        let text = lobby(more).replace("HS256", "ES256");
+        let config =
+            Config::parse(&text, Path::new("."), |_| None).unwrap_or_else(|problems| panic!("{problems}"));
+        let endpoint = config.endpoints.into_iter().next().expect("it has one");
+        endpoint.token.bound.into_iter().flat_map(|bound| bound.issuers).collect::<Vec<_>>()
+    };
+    let defaults = format!("[defaults.token.issuers]\na = {}\nb = {}", table("a"), table("b"));
+    assert_eq!(bound(&defaults), ["a", "b"]);
+    assert_eq!(bound(&format!("token.issuers.c = {}\n{defaults}", table("c"))), ["c"]);
+    assert_eq!(bound(&format!("token.jwks_url = \"http://localhost/\"\n{defaults}")), [""; 0]);
 }

@@ -20,7 +20,8 @@ use tracing::{
     span::{Attributes, Id, Record},
 };
 use trunkline::token::{
-    Algorithm, Claims, KeySource, Source, TOKEN_BYTES_MAX, TokenFault, TokenSettings, Verifier, find,
+    Algorithm, Claims, FetchSettings, KeySource, Source, TOKEN_BYTES_MAX, TokenFault, TokenSettings,
+    Verifier, find,
 };
 
 /// When all of it takes place, in seconds since 1970.
@@ -79,6 +80,8 @@ fn settings(rules: &Rules, algorithms: &[Algorithm]) -> TokenSettings {
         algorithms: algorithms.to_vec(),
         keys,
         issuers: rules.issuer.map(str::to_owned).into_iter().collect(),
+        bound: Vec::new(),
+        fetch: FetchSettings::default(),
         audiences: rules.audience.map(str::to_owned).into_iter().collect(),
         leeway: Duration::ZERO,
         user_claim: "sub".to_owned(),

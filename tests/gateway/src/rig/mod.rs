@@ -9,6 +9,7 @@ mod client;
 mod event;
 mod gateway;
 mod handshake;
+mod issuer;
 mod link;
 mod raw;
 mod setup;
@@ -25,6 +26,7 @@ pub use self::{
     event::{Event, closed, message, opened},
     gateway::Gateway,
     handshake::{ACCEPT, Answer, Handshake, KEY},
+    issuer::{Issuer, Publish, SigningKey, jwks},
     link::{Entry, Heard},
     raw::{Raw, masked_frame, masked_part, opcode},
     setup::Setup,

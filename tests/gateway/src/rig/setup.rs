@@ -44,6 +44,13 @@ impl Setup {
         self
     }
 
+    /// Without `key`.
+    #[must_use]
+    pub fn without(mut self, key: &str) -> Self {
+        self.0.remove(key);
+        self
+    }
+
     /// As [`Setup::with`], for a key of the endpoint `lobby`.
     #[must_use]
     pub fn lobby(self, key: &str, value: impl Into<Value>) -> Self {

@@ -1,0 +1,188 @@
+//! Keys that are published are kept fresh here, while the gateway runs, on the front's thread.
+//!
+//! When to fetch, and for how long keys may be used, is core's to say (`refresh`); what of a set is of use, the tokens'
+//! ([`KeySet`]). A [`Keeper`] fetches what one URL publishes, for all endpoints that want the same of it.
+
+mod fetch;
+
+use std::{cell::RefCell, future::pending, pin::Pin, rc::Rc, sync::Arc};
+
+use hyper::body::Bytes;
+use tokio::{
+    sync::{Notify, watch},
+    time::sleep_until,
+};
+use trunkline_core::{
+    Time,
+    refresh::{Asked, Refresh},
+};
+
+use self::fetch::{FetchFault, fetch};
+use crate::{
+    clock::Clock,
+    config::JwksUrl,
+    random::Random,
+    token::{Algorithm, FetchSettings, KeySet, Published, Verifier},
+};
+
+/// Fetches what one URL publishes, and puts it where it is verified with.
+pub(crate) struct Keeper {
+    url: JwksUrl,
+    algorithms: Vec<Algorithm>,
+    settings: FetchSettings,
+    clock: Clock,
+    refresh: RefCell<Refresh>,
+    /// Where the keys go: one place for each endpoint that names the URL.
+    places: RefCell<Vec<Arc<Published>>>,
+    /// Told when somebody has asked for a fetch.
+    asked: Notify,
+    /// The number of fetches that have ended.
+    ended: watch::Sender<u64>,
+}
+
+/// The keepers of a gateway.
+#[derive(Default)]
+pub(crate) struct Keepers(Vec<Rc<Keeper>>);
+
+/// The end of the fetch that is due or under way.
+pub(crate) struct Ending(watch::Receiver<u64>);
+
+impl Keepers {
+    /// The keepers of what a verifier's issuers publish, in the verifier's order. Those that fetch the same in the same
+    /// way for the same algorithms are one.
+    pub(crate) fn of(&mut self, verifier: &Verifier, settings: &FetchSettings) -> Vec<Rc<Keeper>> {
+        let keeper = |published: &Arc<Published>| {
+            let same = self.0.iter().find(|keeper| keeper.does(published, settings)).map(Rc::clone);
+            let keeper = same.unwrap_or_else(|| {
+                let keeper = Rc::new(Keeper::new(published, settings));
+                self.0.push(Rc::clone(&keeper));
+                keeper
+            });
+            keeper.places.borrow_mut().push(Arc::clone(published));
+            keeper
+        };
+        verifier.published().iter().map(keeper).collect()
+    }
+
+    /// Begins to fetch. Must be called on a local runtime.
+    pub(crate) fn start(self) {
+        for keeper in self.0 {
+            tokio::task::spawn_local(keeper.keep());
+        }
+    }
+}
+
+impl Keeper {
+    fn new(published: &Published, settings: &FetchSettings) -> Self {
+        let clock = Clock::start();
+        Keeper {
+            url: published.url().clone(),
+            algorithms: published.algorithms().to_vec(),
+            settings: settings.clone(),
+            clock,
+            refresh: RefCell::new(Refresh::new(settings.refresh, Random::new().number(), clock.now())),
+            places: RefCell::default(),
+            asked: Notify::new(),
+            ended: watch::Sender::new(0),
+        }
+    }
+
+    fn does(&self, published: &Published, settings: &FetchSettings) -> bool {
+        self.url == *published.url()
+            && self.algorithms == published.algorithms()
+            && self.settings.is_as(settings)
+    }
+
+    /// Asks for newer keys. What is returned is worth waiting for; `None`: none will come for now.
+    pub(crate) fn ask(&self) -> Option<Ending> {
+        let ending = Ending(self.ended.subscribe());
+        match self.refresh.borrow_mut().ask(self.clock.now()) {
+            Asked::Wait => {
+                self.asked.notify_one();
+                Some(ending)
+            }
+            Asked::Settled => None,
+        }
+    }
+
+    /// Whether there are keys that may be used.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.refresh.borrow().is_usable(self.clock.now())
+    }
+
+    /// Keeps the keys fresh for as long as it is polled.
+    async fn keep(self: Rc<Self>) {
+        let mut fetching: Option<Pin<Box<dyn Future<Output = Result<Bytes, FetchFault>> + '_>>> = None;
+        loop {
+            if self.turn() {
+                fetching = Some(Box::pin(fetch(&self.url, &self.settings)));
+            }
+            let deadline = self.refresh.borrow().next_deadline();
+            let came = async {
+                match &mut fetching {
+                    Some(fetching) => fetching.await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                result = came => {
+                    fetching = None;
+                    self.end(result);
+                }
+                () = self.sleep(deadline) => {}
+                () = self.asked.notified() => {}
+            }
+        }
+    }
+
+    /// Does what is due: forgets keys that are too old, and says whether a fetch begins.
+    fn turn(&self) -> bool {
+        let now = self.clock.now();
+        let mut refresh = self.refresh.borrow_mut();
+        if refresh.forget(now) {
+            self.places.borrow().iter().for_each(|place| place.forget());
+            tracing::error!(target: "keys", url = %self.url, "the keys are too old to be used any longer");
+        }
+        refresh.begin(now)
+    }
+
+    fn end(&self, result: Result<Bytes, FetchFault>) {
+        let set = result.and_then(|text| KeySet::read(&text, &self.algorithms).map_err(FetchFault::Set));
+        let (now, url) = (self.clock.now(), &self.url);
+        let mut refresh = self.refresh.borrow_mut();
+        match set {
+            Ok(set) => {
+                let (first, failures) = (!refresh.is_usable(now), refresh.failures());
+                refresh.fetched(now);
+                self.places.borrow().iter().for_each(|place| place.put(&set));
+                let passed_over = set.passed_over;
+                if first || failures > 0 {
+                    tracing::info!(target: "keys", %url, passed_over, failures, "the keys have come");
+                } else {
+                    tracing::debug!(target: "keys", %url, passed_over, "the keys have come again");
+                }
+            }
+            Err(fault) => {
+                refresh.failed(now);
+                let (failures, kept) = (refresh.failures(), refresh.is_usable(now));
+                tracing::warn!(target: "keys", %url, %fault, failures, kept, "the keys could not be fetched");
+            }
+        }
+        self.ended.send_modify(|ended| *ended += 1);
+    }
+
+    async fn sleep(&self, until: Option<Time>) {
+        match until {
+            Some(until) => sleep_until(self.clock.instant(until)).await,
+            None => pending().await,
+        }
+    }
+}
+
+impl Ending {
+    /// Waits until the fetch has ended, for better or worse.
+    pub(crate) async fn wait(mut self) {
+        // The keeper lives for as long as the gateway.
+        let _ = self.0.changed().await;
+    }
+}
