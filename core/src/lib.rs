@@ -45,6 +45,7 @@ mod input;
 pub mod language;
 mod output;
 pub mod path;
+pub mod rate;
 pub mod refresh;
 mod settings;
 mod time;

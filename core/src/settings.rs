@@ -49,6 +49,9 @@ pub struct LinkSettings {
     pub high_bytes: usize,
     /// At or below this many bytes queued and unconfirmed, they go on.
     pub low_bytes: usize,
+    /// Bytes of events that one session may send between two Pings before others get their turn: it goes on after the
+    /// next Ping, which then does not wait. At least 1; `usize::MAX`: no bound of its own.
+    pub share_bytes: usize,
     /// How long the Ping that asks for confirmation waits for more to confirm. It does not wait once a quarter of
     /// `high_bytes` is unconfirmed.
     pub confirm_delay: Millis,
@@ -155,6 +158,7 @@ impl Default for LinkSettings {
             backoff_max: Millis(10_000),
             high_bytes: 4 << 20,
             low_bytes: 2 << 20,
+            share_bytes: 32 << 10,
             confirm_delay: Millis(10),
             ping_interval: Millis(10_000),
             pong_timeout: Millis(120_000),

@@ -78,7 +78,12 @@ impl<P: Payload> Endpoint<P> {
             _ => false,
         };
         let waits = on_link && session.stage == Stage::Live && session.held.is_some();
-        assert_eq!(self.backlog.contains(&self.sessions, slot), waits, "the backlog");
+        let rests = self.resting.contains(&self.sessions, slot);
+        assert_eq!(self.backlog.contains(&self.sessions, slot) || rests, waits, "the backlog");
+        if rests {
+            assert!(!self.backlog.contains(&self.sessions, slot), "one that waits twice");
+            assert!(self.has_spent_share(slot), "one that waits for the next Ping has had its share");
+        }
         assert!(!waits || session.stopped, "one that waits for the link is read from");
         if let Some(held) = &session.held {
             assert!(!(held.again.is_empty() && held.parked.is_empty()), "an empty box of held messages");

@@ -83,6 +83,7 @@ impl<P: Payload> Endpoint<P> {
         self.note_announced(slot);
         self.live.remove(&mut self.sessions, slot);
         self.backlog.remove(&mut self.sessions, slot);
+        self.resting.remove(&mut self.sessions, slot);
         let session = &mut self.sessions[slot];
         if let Some(expires) = session.expires.take() {
             self.expiries.remove(&Expires { at: expires, number: session.number, slot });

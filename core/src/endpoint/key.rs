@@ -59,6 +59,10 @@ impl<P: Payload> Endpoint<P> {
             let announced = session.stage == Stage::Live && session.opened_on.is_some();
             to.flags(&[session.awaited, session.given_up, session.stopped, announced]);
             to.number(session.queued as u64);
+            if self.settings.link.share_bytes < usize::MAX {
+                let spent = session.spent_since(self.pings + 1);
+                to.number(spent.min(self.settings.link.share_bytes) as u64);
+            }
             let held = session.held.as_deref();
             to.number(held.map_or(0, |held| held.again.len() as u64));
             for (payload, bytes) in held.into_iter().flat_map(|held| &held.again) {
@@ -89,6 +93,9 @@ impl<P: Payload> Endpoint<P> {
             to.end();
         };
         list(to, &mut self.backlog.iter(&self.sessions));
+        if self.settings.link.share_bytes < usize::MAX {
+            list(to, &mut self.resting.iter(&self.sessions));
+        }
         list(to, &mut self.owed.iter().map(|id| id.slot));
         list(to, &mut self.expiries.iter().map(|expires| expires.slot));
         to.number(self.gaps.len() as u64);

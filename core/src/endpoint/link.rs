@@ -51,7 +51,7 @@ pub(super) struct Connected<P> {
     /// Events since the Ping that is outstanding, or since the last that was answered.
     unpinged: Tally,
     /// When the first of them was queued.
-    unpinged_since: Time,
+    pub unpinged_since: Time,
     /// Events before the Ping that is outstanding.
     pinged: Tally,
     /// The Ping that is outstanding: its counter, and when it was queued.

@@ -68,6 +68,8 @@ pub struct Endpoint<P> {
     live: List,
     /// Announced sessions whose messages wait for the link, by when they began to.
     backlog: List,
+    /// Announced sessions that have sent their share, and whose messages wait for the next Ping, by when they began to.
+    resting: List,
     /// Sessions admitted so far.
     admissions: u64,
     /// When the tokens of live sessions expire; of several at once, by age.
@@ -115,6 +117,7 @@ impl<P: Payload> Endpoint<P> {
             sessions: Slots::new(),
             live: List::new(Order::Age),
             backlog: List::new(Order::Backlog),
+            resting: List::new(Order::Rest),
             admissions: 0,
             expiries: BTreeSet::new(),
             line: Line::Waiting { dial_at: now },
@@ -165,9 +168,7 @@ impl<P: Payload> Endpoint<P> {
     pub fn next_deadline(&self) -> Option<Time> {
         let link = match &self.line {
             Line::Waiting { dial_at } => Some(*dial_at),
-            Line::Connected(line) => {
-                earlier(line.pong_due(&self.settings.link), line.ping_due(&self.settings.link))
-            }
+            Line::Connected(line) => earlier(line.pong_due(&self.settings.link), self.ping_due(line)),
             Line::Dialling { .. } | Line::Over => None,
         };
         let sessions = earlier(

@@ -96,6 +96,7 @@ impl<P: Payload> Endpoint<P> {
         self.owe_again(remains.closes);
         self.count_unconfirmed(remains.messages, out);
         self.send_again(remains.kept, out);
+        self.end_rest();
         self.disband_backlog(out);
         let outage = self.outage.get_or_insert(Outage::since(at));
         outage.down_since = at;
@@ -146,6 +147,10 @@ impl<P: Payload> Endpoint<P> {
 
     /// Dials, pings, and takes a link for broken that does not answer.
     pub(super) fn run_link<S: Sink<P> + ?Sized>(&mut self, at: Time, out: &mut S) {
+        let ping_due = match &self.line {
+            Line::Connected(line) => self.ping_due(line),
+            _ => None,
+        };
         match &mut self.line {
             Line::Waiting { dial_at } if *dial_at <= at => {
                 self.links += 1;
@@ -159,9 +164,10 @@ impl<P: Payload> Endpoint<P> {
                 out.emit(Output::Abort { link });
                 self.break_link(at, out);
             }
-            Line::Connected(line) if line.ping_due(&self.settings.link).is_some_and(|due| due <= at) => {
+            Line::Connected(line) if ping_due.is_some_and(|due| due <= at) => {
                 self.pings += 1;
                 line.ping(self.now, self.pings, out);
+                self.end_rest();
             }
             _ => {}
         }

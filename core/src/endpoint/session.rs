@@ -1,4 +1,4 @@
-//! Sessions: what is known of each, the slots that they live in, and the two orders in which they are walked.
+//! Sessions: what is known of each, the slots that they live in, and the orders in which they are walked.
 
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 use core::ops::{Index, IndexMut};
@@ -30,11 +30,14 @@ pub(super) struct Session<P> {
     pub passed_on: Option<LinkId>,
     /// The machine has asked to stop reading from it.
     pub stopped: bool,
+    /// Bytes of its messages that a link has taken since a Ping, and the counter of the Ping that will follow them.
+    pub spent: usize,
+    pub spent_before: u64,
     /// Bytes in its client's queue.
     pub queued: usize,
     /// Messages that wait to go to the backend; allocated only while there are any.
     pub held: Option<Box<Held<P>>>,
-    links: [Neighbours; 2],
+    links: [Neighbours; 3],
 }
 
 /// Where a session is in its life, as the backend is concerned.
@@ -92,9 +95,11 @@ impl<P> Session<P> {
             reopened: false,
             passed_on: None,
             stopped: false,
+            spent: 0,
+            spent_before: 0,
             queued: 0,
             held: None,
-            links: [Neighbours::ALONE; 2],
+            links: [Neighbours::ALONE; 3],
         }
     }
 
@@ -102,6 +107,17 @@ impl<P> Session<P> {
         self.held.get_or_insert_with(|| {
             Box::new(Held { again: VecDeque::new(), parked: VecDeque::new(), parked_bytes: 0 })
         })
+    }
+
+    /// A link has taken so much of it; `next_ping` follows.
+    pub(super) fn spend(&mut self, bytes: usize, next_ping: u64) {
+        self.spent = self.spent_since(next_ping).saturating_add(bytes);
+        self.spent_before = next_ping;
+    }
+
+    /// What links have taken of it since the last Ping, given the counter of the next one.
+    pub(super) fn spent_since(&self, next_ping: u64) -> usize {
+        if self.spent_before == next_ping { self.spent } else { 0 }
     }
 
     pub(super) fn parked_bytes(&self) -> usize {
@@ -236,6 +252,8 @@ pub(super) enum Order {
     Age = 0,
     /// Sessions whose messages wait for the link alone, by when they began to.
     Backlog = 1,
+    /// Sessions whose messages wait for the next Ping, by when they began to.
+    Rest = 2,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

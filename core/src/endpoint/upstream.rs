@@ -29,14 +29,16 @@ impl<P: Payload> Endpoint<P> {
     }
 
     fn take_message<S: Sink<P> + ?Sized>(&mut self, slot: u32, payload: P, out: &mut S) {
-        let session = &self.sessions[slot];
+        let next_ping = self.pings + 1;
+        let (id, session) = (self.sessions.id(slot), &mut self.sessions[slot]);
+        let has_share = session.spent_since(next_ping) < self.settings.link.share_bytes;
         let direct = self.line.connected().filter(|line| {
-            session.opened_on == Some(line.id) && line.takes_messages(&self.settings.link, self.again_bytes)
+            session.opened_on == Some(line.id)
+                && has_share
+                && line.takes_messages(&self.settings.link, self.again_bytes)
         });
         let Some(line) = direct else { return self.park(slot, payload, out) };
         debug_assert!(session.held.is_none(), "a link that takes messages has taken all that was held");
-        let id = self.sessions.id(slot);
-        let next_ping = self.pings + 1;
         let moment = Moment { now: self.now, next_ping, settings: &self.settings };
         moment.send_message(line, id, session, payload, out);
     }
@@ -51,7 +53,7 @@ impl<P: Payload> Endpoint<P> {
         let parked_bytes = held.parked_bytes;
         self.parked_bytes = self.parked_bytes.saturating_add(bytes);
         if announced {
-            self.backlog.push_back(&mut self.sessions, slot);
+            self.wait_for_link(slot);
         }
         if announced || parked_bytes >= self.settings.parked_bytes_max {
             self.stop(slot, out);
@@ -81,6 +83,33 @@ impl<P: Payload> Endpoint<P> {
             self.all_stopped = false;
             out.emit(Output::ResumeAll);
         }
+    }
+
+    /// The messages of an announced session wait: for the next Ping if it has had its share, else for the link.
+    fn wait_for_link(&mut self, slot: u32) {
+        if self.backlog.contains(&self.sessions, slot) {
+            return;
+        }
+        let waits = if self.has_spent_share(slot) { &mut self.resting } else { &mut self.backlog };
+        waits.push_back(&mut self.sessions, slot);
+    }
+
+    pub(super) fn has_spent_share(&self, slot: u32) -> bool {
+        self.sessions[slot].spent_since(self.pings + 1) >= self.settings.link.share_bytes
+    }
+
+    /// Those who had their share have one again, and wait for the link like all others.
+    pub(super) fn end_rest(&mut self) {
+        while let Some(slot) = self.resting.head() {
+            self.resting.remove(&mut self.sessions, slot);
+            self.backlog.push_back(&mut self.sessions, slot);
+        }
+    }
+
+    /// When a Ping is due: at once where somebody waits for it to go on.
+    pub(super) fn ping_due(&self, line: &Connected<P>) -> Option<Time> {
+        let due = line.ping_due(&self.settings.link)?;
+        Some(if self.resting.head().is_some() { due.min(line.unpinged_since) } else { due })
     }
 
     /// Whether the session's `open` has gone out on the link that is up.
@@ -136,7 +165,7 @@ impl<P: Payload> Endpoint<P> {
             let moment = Moment { now: self.now, next_ping, settings: &self.settings };
             while let Some((payload, bytes)) = pop_parked(&mut self.sessions[id.slot], line) {
                 self.parked_bytes = self.parked_bytes.saturating_sub(bytes);
-                moment.send_message(line, id, &self.sessions[id.slot], payload, out);
+                moment.send_message(line, id, &mut self.sessions[id.slot], payload, out);
             }
             if line.full {
                 return;
@@ -221,13 +250,14 @@ impl<P: Payload> Endpoint<P> {
         let Some(line) = self.line.connected() else { return };
         while let Some((payload, bytes)) = pop_again(&mut self.sessions[slot], line) {
             self.again_bytes = self.again_bytes.saturating_sub(bytes);
-            moment.send_message(line, id, &self.sessions[slot], payload, out);
+            moment.send_message(line, id, &mut self.sessions[slot], payload, out);
         }
         while line.takes_messages(&self.settings.link, self.again_bytes)
+            && self.sessions[slot].spent_since(moment.next_ping) < self.settings.link.share_bytes
             && let Some((payload, bytes)) = pop_parked(&mut self.sessions[slot], line)
         {
             self.parked_bytes = self.parked_bytes.saturating_sub(bytes);
-            moment.send_message(line, id, &self.sessions[slot], payload, out);
+            moment.send_message(line, id, &mut self.sessions[slot], payload, out);
         }
         let Some(held) = &self.sessions[slot].held else {
             self.backlog.remove(&mut self.sessions, slot);
@@ -235,7 +265,10 @@ impl<P: Payload> Endpoint<P> {
         };
         // Those that hold messages to be sent again come first: new messages of anybody may wait for them.
         if held.again.is_empty() {
-            self.backlog.push_back(&mut self.sessions, slot);
+            if self.has_spent_share(slot) {
+                self.backlog.remove(&mut self.sessions, slot);
+            }
+            self.wait_for_link(slot);
         } else {
             self.backlog.push_front(&mut self.sessions, slot);
         }
@@ -294,12 +327,13 @@ impl Moment<'_> {
         &self,
         line: &mut Connected<P>,
         id: SessionId,
-        session: &Session<P>,
+        session: &mut Session<P>,
         payload: P,
         out: &mut S,
     ) {
         let event = Event::Message { who: &session.identity, payload: &payload };
         let bytes = line.emit(self.now, id, event, out);
+        session.spend(bytes, self.next_ping);
         if self.settings.redeliver == Redeliver::Unconfirmed {
             line.keep(id, payload, bytes, self.next_ping);
         }

@@ -6,6 +6,7 @@ use trunkline_core::{
     Binary, DrainSettings, Duplicates, Expiry, LinkSettings, OutagePolicy, OutageSettings, Redeliver,
     Settings,
     path::{Routes, Template},
+    rate::{OnExcess, Rate, Rates},
 };
 
 use super::{
@@ -47,6 +48,8 @@ pub struct EndpointConfig {
     pub message_bytes_max: usize,
     /// A client from which no message came for this long is closed.
     pub idle_timeout: Option<Duration>,
+    /// How fast a client may send.
+    pub rates: Rates,
     /// How dead clients are found.
     pub keepalive: Keepalive,
     /// What the machine need not know of the link.
@@ -82,6 +85,7 @@ struct Common {
     retry_after: Duration,
     message_bytes_max: usize,
     idle_timeout: Option<Duration>,
+    rates: Rates,
     keepalive: Keepalive,
     link: LinkConfig,
     link_tls: ClientFiles,
@@ -90,6 +94,7 @@ struct Common {
 const DUPLICATES: Choice<Duplicates> =
     Choice(&[("take_over", Duplicates::TakeOver), ("reject", Duplicates::Reject)]);
 const EXPIRY: Choice<Expiry> = Choice(&[("close", Expiry::Close), ("ignore", Expiry::Ignore)]);
+const ON_EXCESS: Choice<OnExcess> = Choice(&[("slow", OnExcess::Slow), ("close", OnExcess::Close)]);
 const BINARY: Choice<Binary> =
     Choice(&[("text", Binary::Text), ("base64", Binary::Base64), ("reject", Binary::Reject)]);
 const REDELIVER: Choice<Redeliver> =
@@ -170,6 +175,7 @@ fn endpoint(name: &str, s: &Section<'_>, drain: &DrainSettings) -> Option<Endpoi
         retry_after: common.retry_after,
         message_bytes_max: common.message_bytes_max,
         idle_timeout: common.idle_timeout,
+        rates: common.rates,
         keepalive: common.keepalive,
         link: common.link,
         link_tls,
@@ -195,6 +201,7 @@ fn common(s: &Section<'_>, drain: &DrainSettings) -> Common {
     let retry_after = s.get("retry_after", seconds(1, 3_600), SECOND * 5);
     let message_bytes_max = s.get("message_bytes_max", size(128, 64 * MIB), 128 << 10);
     let idle_timeout = s.get("idle_timeout", span_or_off(MS_100, HOUR * 24), None);
+    let rates = s.table("rate", |s| rates(s, message_bytes_max));
     let keepalive = s.table("keepalive", keepalive);
     let parked = (d.parked_bytes_max, d.parked_bytes_total_max);
     let (parked_bytes_max, parked_bytes_total_max) = s.table("parked", |s| bounds(s, parked));
@@ -228,9 +235,36 @@ fn common(s: &Section<'_>, drain: &DrainSettings) -> Common {
         retry_after,
         message_bytes_max,
         idle_timeout,
+        rates,
         keepalive,
         link,
         link_tls,
+    }
+}
+
+/// The most that the header of a client's frame takes (RFC 6455, section 5.2).
+const FRAME_HEADER_BYTES: u64 = 14;
+
+fn rates(s: &Section<'_>, message_bytes_max: usize) -> Rates {
+    let d = Rates::default();
+    let messages = s.get("messages_per_second", count(0, 1_000_000), d.messages.per_second);
+    let bytes = s.get("bytes_per_second", size(0, GIB), d.bytes.per_second as usize);
+    let burst = s.get("burst", span(MS_100, MINUTE), d.messages.burst);
+    let on_excess = s.get("on_excess", ON_EXCESS, d.on_excess);
+    // One that is only slowed down can send its largest message all the same.
+    let at_once = (bytes as u64).saturating_mul(burst.0) / 1_000;
+    let largest = message_bytes_max as u64 + FRAME_HEADER_BYTES;
+    let broken = on_excess == OnExcess::Close && bytes > 0 && at_once < largest;
+    s.contradiction(broken, &["on_excess", "bytes_per_second", "burst"], || {
+        format!(
+            "on_excess = \"close\" would close whoever sends a message of message_bytes_max, {largest} bytes with its \
+             header, as bytes_per_second times burst is {at_once}; raise one of these or lower message_bytes_max"
+        )
+    });
+    Rates {
+        messages: Rate { per_second: messages, burst },
+        bytes: Rate { per_second: bytes as u64, burst },
+        on_excess,
     }
 }
 
@@ -256,6 +290,7 @@ fn link(s: &Section<'_>, d: LinkSettings) -> (LinkSettings, LinkConfig, ClientFi
         backoff_max: s.get("backoff_max", span(MS_10, HOUR), d.backoff_max),
         high_bytes: s.get("queue_high", size(KIB, GIB), d.high_bytes),
         low_bytes: s.get("queue_low", size(0, GIB), d.low_bytes),
+        share_bytes: s.get("client_share", size(KIB, GIB), d.share_bytes),
         confirm_delay: s.get("confirm_delay", span(ZERO, SECOND * 10), d.confirm_delay),
         ping_interval: s.get("ping_interval", span(MS_100, HOUR), d.ping_interval),
         pong_timeout: s.get("pong_timeout", span(MS_100, HOUR), d.pong_timeout),
@@ -340,6 +375,7 @@ impl fmt::Debug for EndpointConfig {
             .field("retry_after", &self.retry_after)
             .field("message_bytes_max", &self.message_bytes_max)
             .field("idle_timeout", &self.idle_timeout)
+            .field("rates", &self.rates)
             .field("keepalive", &self.keepalive)
             .field("link", &self.link)
             .field("link_tls", &self.link_tls)

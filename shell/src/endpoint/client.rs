@@ -11,7 +11,10 @@ use std::{
 };
 
 use tokio::sync::OwnedSemaphorePermit;
-use trunkline_core::{CloseCode, Input, LeaveCause, SessionId, Time, language};
+use trunkline_core::{
+    CloseCode, Input, LeaveCause, SessionId, Time, language,
+    rate::{Allowed, Meter},
+};
 
 use super::{
     Hub,
@@ -26,6 +29,8 @@ use crate::{
 
 /// Reads in a row before others get their turn.
 const READS_PER_TURN: usize = 4;
+/// To a client that sends more than it may, where that closes it.
+const TOO_FAST: &str = "rate limit exceeded";
 
 /// The Pongs that may be due to a client, and as many queued.
 const PONGS_MAX: u8 = 16;
@@ -48,6 +53,12 @@ pub(super) struct Client {
     seen_at: Cell<Time>,
     messaged_at: Cell<Time>,
     pinged: Cell<bool>,
+    /// How fast it sends.
+    meter: RefCell<Meter>,
+    /// It has sent more than it may, and is not read from before then.
+    held_until: Cell<Option<Time>>,
+    /// That it sends too fast has been noted.
+    too_fast: Cell<bool>,
 }
 
 struct Reader {
@@ -153,6 +164,9 @@ impl Client {
             seen_at: Cell::new(now),
             messaged_at: Cell::new(now),
             pinged: Cell::new(false),
+            meter: RefCell::default(),
+            held_until: Cell::new(None),
+            too_fast: Cell::new(false),
         }
     }
 
@@ -281,14 +295,16 @@ impl Client {
         let Some(stream) = self.stream.get() else { return Poll::Pending };
         self.use_rest(hub, now);
         for _ in 0..READS_PER_TURN {
-            match self.phase.get() {
-                Phase::Open if self.stopped.get() || hub.is_all_stopped() => return Poll::Pending,
-                Phase::ClosedByClient | Phase::Dead => return Poll::Ready(()),
-                _ => {}
+            if matches!(self.phase.get(), Phase::ClosedByClient | Phase::Dead) {
+                return Poll::Ready(());
             }
+            let Some(wanted) = self.may_read(hub, now) else { return Poll::Pending };
             let mut scratch = hub.scratch.borrow_mut();
-            match stream.poll_read(cx, &mut scratch[..hub.read_bytes()]) {
-                Poll::Pending => return Poll::Pending,
+            match stream.poll_read(cx, &mut scratch[..wanted]) {
+                Poll::Pending => {
+                    self.meter.borrow_mut().catch_up();
+                    return Poll::Pending;
+                }
                 Poll::Ready(Ok(0)) => return self.ended(hub),
                 Poll::Ready(Err(_)) => {
                     self.phase.set(Phase::Dead);
@@ -297,12 +313,72 @@ impl Client {
                 Poll::Ready(Ok(bytes)) => {
                     self.seen_at.set(now);
                     self.pinged.set(false);
-                    self.take(hub, now, &mut scratch[..bytes]);
+                    if self.meter.borrow_mut().has_read(&hub.config.rates, now, bytes) {
+                        self.take(hub, now, &mut scratch[..bytes]);
+                    } else {
+                        self.sends_too_much(hub);
+                    }
                 }
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    // --- How much it may send ---
+
+    /// How many bytes to read from it; `None`: none for now.
+    fn may_read(&self, hub: &Hub, now: Time) -> Option<usize> {
+        let mut meter = self.meter.borrow_mut();
+        if self.waits(hub, now) {
+            meter.fall_behind();
+            return None;
+        }
+        let wanted = hub.read_bytes(meter.is_behind());
+        if self.phase.get() == Phase::Misbehaved {
+            return Some(wanted);
+        }
+        let allowed = meter.may_read(&hub.config.rates, now, wanted);
+        drop(meter);
+        self.allowed(allowed, hub)
+    }
+
+    /// Whether a frame of it may be handed in.
+    fn may_take(&self, hub: &Hub, now: Time) -> bool {
+        let allowed = self.meter.borrow_mut().may_take(&hub.config.rates, now);
+        self.allowed(allowed, hub).is_some()
+    }
+
+    /// Whether it waits for the machine, or for its rate.
+    fn waits(&self, hub: &Hub, now: Time) -> bool {
+        let stopped = self.stopped.get() || hub.is_all_stopped();
+        stopped && self.phase.get() == Phase::Open || self.held_until.get().is_some_and(|until| now < until)
+    }
+
+    /// Where nothing is allowed, it is woken when something will be.
+    fn allowed(&self, allowed: Allowed, hub: &Hub) -> Option<usize> {
+        match allowed {
+            Allowed::Now(amount) => Some(amount),
+            Allowed::From(at) => {
+                self.meter.borrow_mut().fall_behind();
+                self.held_until.set(Some(at));
+                self.note_too_fast(hub);
+                hub.machine.borrow_mut().outlet.hold(at, self.session);
+                None
+            }
+        }
+    }
+
+    fn note_too_fast(&self, hub: &Hub) {
+        if !self.too_fast.replace(true) {
+            hub.machine.borrow_mut().outlet.note_too_fast(self.session);
+        }
+    }
+
+    fn sends_too_much(&self, hub: &Hub) {
+        self.note_too_fast(hub);
+        self.misbehave(hub, CloseCode::POLICY, TOO_FAST);
+        self.meter.borrow_mut().fall_behind();
     }
 
     /// The client will send nothing more.
@@ -354,9 +430,12 @@ impl Client {
         let mut reader = self.reader.borrow_mut();
         loop {
             match self.phase.get() {
-                Phase::Open if self.stopped.get() || hub.is_all_stopped() => return used,
+                Phase::Open | Phase::ClosedByGateway if self.waits(hub, now) => return used,
                 Phase::Open | Phase::ClosedByGateway => {}
                 Phase::ClosedByClient | Phase::Misbehaved | Phase::Dead => return bytes.len(),
+            }
+            if !self.may_take(hub, now) {
+                return used;
             }
             match reader.decoder.decode(&mut bytes[used..]) {
                 Ok(None) => return used,
@@ -372,6 +451,10 @@ impl Client {
     }
 
     fn handle(&self, hub: &Rc<Hub>, now: Time, item: Item<'_>) {
+        let counts = !matches!(item, Item::Close(..));
+        if counts && !self.meter.borrow_mut().has_taken(&hub.config.rates, now) {
+            return self.sends_too_much(hub);
+        }
         match item {
             Item::Ping(payload) => self.writer.borrow_mut().pongs.note(payload),
             Item::Pong(_) => {}
@@ -431,7 +514,7 @@ impl Client {
         if self.phase.get() != Phase::Open {
             return None;
         }
-        if self.stopped.get() || hub.is_all_stopped() {
+        if self.waits(hub, now) {
             // What it says is not read, so its silence says nothing. An orderly end waits behind what it has sent.
             self.seen_at.set(now);
             self.messaged_at.set(now);

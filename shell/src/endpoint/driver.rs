@@ -298,6 +298,7 @@ impl Driver {
         while let Some(client) = self.next_overdue(now) {
             client.kill();
         }
+        self.hub.machine.borrow_mut().outlet.release(now);
         while let Some(client) = self.next_check(now) {
             if let Some(at) = client.check_alive(&self.hub, now) {
                 // Soon enough for the list to forget who has left.

@@ -192,9 +192,9 @@ impl Hub {
         self.machine.borrow().outlet.client(session)
     }
 
-    /// How much of a client is to be read at once.
-    fn read_bytes(&self) -> usize {
-        self.machine.borrow().outlet.read_bytes()
+    /// How much of a client is to be read at once, which may be behind with what it sends.
+    fn read_bytes(&self, behind: bool) -> usize {
+        self.machine.borrow().outlet.read_bytes(behind)
     }
 
     /// Whether the machine reads from nobody.

@@ -17,7 +17,7 @@ use super::{
     client::Client,
     payload::Payload,
     queue::{Pongs, Queue},
-    refusals::{self, Refusals},
+    refusals::{self, Refusals, TooFast},
 };
 use crate::{
     config::EndpointConfig,
@@ -32,7 +32,7 @@ const LINK_QUEUE_KEEP_BYTES: usize = 256 << 10;
 const LINK_PONGS_MAX: u8 = 1;
 
 /// The most that one read of a client takes.
-pub(super) const READ_BYTES: usize = 64 << 10;
+pub(super) const READ_BYTES: usize = 16 << 10;
 /// The same, while clients are likely to be stopped.
 const CAUTIOUS_READ_BYTES: usize = 4 << 10;
 
@@ -72,10 +72,13 @@ pub(super) struct Outlet {
     lingering: VecDeque<(Time, Weak<Client>)>,
     /// When each client is to be looked at, to see whether it is still there.
     checks: BinaryHeap<Reverse<(Time, SessionId)>>,
+    /// Clients that have sent more than they may, and until when they are not read from.
+    held: BinaryHeap<Reverse<(Time, SessionId)>>,
 
     /// The driver, while it sleeps, and until when.
     driver: Option<(Waker, Option<Time>)>,
     refusals: Refusals,
+    too_fast: TooFast,
     /// The beginning of the frame that is no action and that the machine works on, for the log.
     frame: Vec<u8>,
     /// What answers the backend's Pings.
@@ -100,6 +103,8 @@ impl Outlet {
             is_empty: false,
             lingering: VecDeque::new(),
             checks: BinaryHeap::new(),
+            held: BinaryHeap::new(),
+            too_fast: TooFast::default(),
             driver: None,
             refusals: Refusals::default(),
             frame: Vec::new(),
@@ -175,17 +180,41 @@ impl Outlet {
         None
     }
 
-    /// When a client is overdue or to be looked at.
+    /// Wakes a client then. It asks for that only once it is not held any more, so there is one entry for each.
+    pub(super) fn hold(&mut self, until: Time, id: SessionId) {
+        self.held.push(Reverse((until, id)));
+    }
+
+    /// Wakes the clients that may be read from again.
+    pub(super) fn release(&mut self, now: Time) {
+        while let Some(&Reverse((until, id))) = self.held.peek()
+            && until <= now
+        {
+            self.held.pop();
+            if let Some(client) = self.client(id) {
+                client.wake();
+            }
+        }
+    }
+
+    /// A client sends faster than it may.
+    pub(super) fn note_too_fast(&mut self, session: SessionId) {
+        self.too_fast.log(&self.config.name, session, self.now);
+    }
+
+    /// When a client is overdue, to be looked at, or to be read from again.
     pub(super) fn next_deadline(&self) -> Option<Time> {
         let overdue = self.lingering.front().map(|&(due, _)| due);
         let check = self.checks.peek().map(|&Reverse((at, _))| at);
-        overdue.into_iter().chain(check).min()
+        let release = self.held.peek().map(|&Reverse((until, _))| until);
+        [overdue, check, release].into_iter().flatten().min()
     }
 
-    /// How much of a client is to be read at once. Where the machine may stop it after a message, what has been read
+    /// How much of a client is to be read at once. Where it is likely to be stopped after a message, what has been read
     /// beyond has to be kept, so that is little.
-    pub(super) fn read_bytes(&self) -> usize {
-        if self.link_full || self.link_phase != LinkPhase::Up { CAUTIOUS_READ_BYTES } else { READ_BYTES }
+    pub(super) fn read_bytes(&self, behind: bool) -> usize {
+        let cautious = behind || self.link_full || self.link_phase != LinkPhase::Up;
+        if cautious { CAUTIOUS_READ_BYTES } else { READ_BYTES }
     }
 
     pub(super) fn clients(&self) -> impl Iterator<Item = &Rc<Client>> {

@@ -1,6 +1,7 @@
-//! The log of actions that were ignored: once per cause and interval, the offending text cut short.
+//! What is logged once per interval however often it happens: actions that were ignored, by cause, the offending text
+//! cut short; and clients that send too fast.
 
-use trunkline_core::{ActionFault, Millis, Time};
+use trunkline_core::{ActionFault, Millis, SessionId, Time};
 
 /// How long a cause is not logged again.
 const INTERVAL: Millis = Millis(10_000);
@@ -41,5 +42,24 @@ impl Refusals {
                 tracing::warn!(target: "action", endpoint, ?fault, count, ?text, "actions ignored");
             }
         }
+    }
+}
+
+/// Clients that were found to send faster than they may since that was last logged. Each counts once in its life.
+#[derive(Debug, Default)]
+pub(super) struct TooFast {
+    logged_at: Option<Time>,
+    clients: u64,
+}
+
+impl TooFast {
+    pub(super) fn log(&mut self, endpoint: &str, session: SessionId, now: Time) {
+        self.clients += 1;
+        if self.logged_at.is_some_and(|at| now - at < INTERVAL) {
+            return;
+        }
+        self.logged_at = Some(now);
+        let clients = std::mem::take(&mut self.clients);
+        tracing::warn!(target: "session", endpoint, clients, ?session, "clients send faster than their rate");
     }
 }

@@ -185,6 +185,10 @@ impl History {
         };
         key.push(session.stopped.map_or(u64::MAX, earlier));
         key.extend([session.queue as u64, session.queue_lost as u64, session.lost as u64]);
+        let share = self.settings.link.share_bytes;
+        if share < usize::MAX {
+            key.push(session.spent.min(share) as u64);
+        }
         match session.opened {
             None => key.push(0),
             Some(opened) if self.is_up(opened.link) => {

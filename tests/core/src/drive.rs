@@ -266,6 +266,7 @@ pub const CASES: &[&str] = &[
     "two closes owed at once",
     "stop",
     "resume",
+    "share",
     "stop all",
     "resume all",
     "too slow",
@@ -386,7 +387,13 @@ pub fn count(reached: &mut Reached, seen: &History, input: &Given, said: &[Said]
                 trunkline_core::Refusal::Duplicate => "refused: duplicate",
                 trunkline_core::Refusal::Full => "refused: full",
             }),
-            Said::Stop(_) => hit("stop"),
+            Said::Stop(session) => {
+                hit("stop");
+                let share = seen.settings.link.share_bytes;
+                if seen.session(session).is_some_and(|known| known.spent >= share) && !seen.link.full {
+                    hit("share");
+                }
+            }
             Said::Resume(_) => hit("resume"),
             Said::StopAll => hit("stop all"),
             Said::ResumeAll => hit("resume all"),

@@ -55,6 +55,8 @@ pub struct Session {
     pub sent: VecDeque<Msg>,
     /// Those that broke with a link and whose session is over, until a fact counts them.
     pub lost: usize,
+    /// Bytes of its messages that links have taken since the last Ping.
+    pub spent: usize,
 }
 
 /// Where an `open` went.
@@ -538,6 +540,7 @@ impl History {
                 self.pings = self.pings.max(counter);
                 self.link.emitted += bytes as u64;
                 self.link.ping = Some((counter, when));
+                self.sessions.iter_mut().for_each(|session| session.spent = 0);
                 let unpinged = std::mem::take(&mut self.link.unpinged);
                 self.link.pinged.extend(unpinged);
                 self.link.fill(&self.settings);
@@ -607,6 +610,7 @@ impl History {
                     session.line.pop_front();
                 }
                 session.sent.push_back(msg);
+                session.spent = session.spent.saturating_add(bytes);
             }
             What::Close => session.close = Close::Said { end, left: None },
         }
@@ -669,6 +673,7 @@ impl Session {
             kept: VecDeque::new(),
             sent: VecDeque::new(),
             lost: 0,
+            spent: 0,
         }
     }
 }

@@ -333,6 +333,13 @@ fn redelivery_waits(seen: &History) -> bool {
     seen.sessions.iter().any(|session| !session.kept.is_empty())
 }
 
+/// Whether it waits for nothing but the next Ping, having had its share.
+fn rests(seen: &History, session: &Session) -> bool {
+    let waits = !session.line.is_empty() && session.kept.is_empty();
+    let spent = session.spent >= seen.settings.link.share_bytes;
+    session.is_live() && session.is_open_on(&seen.link) && waits && spent
+}
+
 /// Bytes parked: without and with those that are to be sent again.
 fn parked(seen: &History) -> (usize, usize) {
     let least: usize = seen.sessions.iter().map(|session| session.parked()).sum();
@@ -349,7 +356,7 @@ fn may_stop(seen: &History, id: SessionId) -> Verdict {
     must!(session.line.len() + session.kept.len() > 0, "{id:?} is stopped, and has nothing parked");
     let full = session.is_open_on(&seen.link) && seen.link.full;
     let bound = session.parked() >= seen.settings.parked_bytes_max;
-    let why = full || bound || redelivery_waits(seen);
+    let why = full || bound || redelivery_waits(seen) || rests(seen, session);
     must!(why, "{id:?} is stopped with {} bytes parked", session.parked());
     Ok(())
 }
@@ -357,6 +364,9 @@ fn may_stop(seen: &History, id: SessionId) -> Verdict {
 /// Whether a Ping is to go, counting from the edge of an event's time that `edge` picks.
 fn ping_due(seen: &History, edge: impl Fn(&crate::history::Emitted) -> trunkline_core::Time) -> bool {
     let (link, settings) = (&seen.link, &seen.settings.link);
+    if seen.sessions.iter().any(|session| rests(seen, session)) {
+        return true;
+    }
     let unpinged: usize = link.unpinged.iter().map(|event| event.bytes).sum();
     match link.unpinged.first() {
         None => link.calm_since + settings.ping_interval <= seen.now,
@@ -420,7 +430,7 @@ fn sent(seen: &History) -> Verdict {
             "the link takes events, and what is to be sent again of {id:?} waits"
         );
         must!(
-            !open || redelivers || session.line.is_empty(),
+            !open || redelivers || session.line.is_empty() || rests(seen, session),
             "the link takes events, and {:?} waits",
             session.line
         );
@@ -477,6 +487,7 @@ fn stopped(seen: &History, step: &Step<'_>) -> Verdict {
         if spoke && !session.line.is_empty() && session.stopped.is_none() {
             let full = session.is_open_on(&seen.link) && seen.link.full;
             must!(!full, "{id:?} is read from, and the link is full");
+            must!(!rests(seen, session), "{id:?} is read from, and has had its share");
             let parked = session.parked();
             must!(parked < seen.settings.parked_bytes_max, "{id:?} is read from, with {parked} bytes parked");
         }

@@ -35,7 +35,7 @@ impl Bytes<'_> {
         let high_bytes = self.of(&[4000, 30, 100, 400]);
         let policy =
             self.of(&[OutagePolicy::Hold, OutagePolicy::Hold, OutagePolicy::Hold, OutagePolicy::Close]);
-        Settings {
+        let mut settings = Settings {
             sessions_max: self.of(&[4, 6, 2, 1, 3]),
             duplicates: self.of(&[Duplicates::TakeOver, Duplicates::TakeOver, Duplicates::Reject]),
             reopen_gap: Millis(self.of(&[5, 1, 0])),
@@ -52,6 +52,7 @@ impl Bytes<'_> {
                 backoff_max: Millis(self.of(&[4, 20])),
                 high_bytes,
                 low_bytes: high_bytes / self.of(&[2, 4, 1]),
+                share_bytes: usize::MAX,
                 confirm_delay: Millis(self.of(&[1, 0, 3])),
                 ping_interval: Millis(self.of(&[30, 7])),
                 pong_timeout: Millis(self.of(&[40, 10])),
@@ -66,7 +67,10 @@ impl Bytes<'_> {
                 confirm_timeout: Millis(self.of(&[15, 3])),
             },
             seed: self.byte().unwrap_or(0) as u64,
-        }
+        };
+        // Not a byte of its own: what the corpus says would mean something else.
+        settings.link.share_bytes = [usize::MAX, 1, 30, 100][settings.seed as usize % 4];
+        settings
     }
 }
 

@@ -4,19 +4,26 @@ use trunkline_core::{DropCause, Input, Millis};
 
 use super::{Step, Verdict, must};
 use crate::{
-    history::{Client, History, LinkState, PARKED_OVERHEAD},
+    history::{Client, History, LinkState, PARKED_OVERHEAD, Session},
     said::{Said, What},
 };
 
-/// 9: no event goes to a link above its mark, no message to a client whose queue is full, no session beyond the slots, none into a slot that is taken.
+/// 9: no event goes to a link above its mark, no message to a link of a session that has had its share, no message to a client whose queue is full, no session beyond the slots, none into a slot that is taken.
 pub(super) fn bounds_of_queues_and_slots(seen: &History, _: &Step<'_>, said: &Said) -> Verdict {
     match *said {
-        Said::Event { .. } => must!(
-            !seen.link.full,
-            "an event for a full link: {} bytes queued, {} unconfirmed",
-            seen.link.queued(),
-            seen.link.unconfirmed()
-        ),
+        Said::Event { session, what, .. } => {
+            must!(
+                !seen.link.full,
+                "an event for a full link: {} bytes queued, {} unconfirmed",
+                seen.link.queued(),
+                seen.link.unconfirmed()
+            );
+            // What is sent again, and what goes before a `close`, goes whatever it comes to.
+            let new = |known: &&Session| known.is_live() && known.kept.is_empty();
+            let spent = seen.session(session).filter(new).map_or(0, |known| known.spent);
+            let has_share = !matches!(what, What::Message(_)) || spent < seen.settings.link.share_bytes;
+            must!(has_share, "{said:?}, where {spent} bytes of it went since the last Ping");
+        }
         Said::Message { session, .. } => {
             let live = || seen.sessions.iter().filter(|session| session.is_live());
             let queue = seen.session(session).map_or(0, |known| known.queue);

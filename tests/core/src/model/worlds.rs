@@ -52,11 +52,13 @@ pub enum Feature {
     Late,
     /// Time passes also where nothing is due.
     Ticks,
+    /// A client has had its share of the link after one message.
+    Share,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Feature; 21] = [
+    pub const ALL: [Feature; 22] = [
         Feature::Users,
         Feature::Messages,
         Feature::Closes,
@@ -78,6 +80,7 @@ impl Feature {
         Feature::Drain,
         Feature::Late,
         Feature::Ticks,
+        Feature::Share,
     ];
 
     fn add(self, spec: &mut Spec) {
@@ -113,6 +116,7 @@ impl Feature {
             Feature::Drain => spec.drains = true,
             Feature::Late => spec.late = true,
             Feature::Ticks => spec.ticks = true,
+            Feature::Share => (spec.messages, settings.link.share_bytes) = (2, 1),
         }
     }
 }
@@ -174,6 +178,7 @@ fn world(sessions: usize, features: &[Feature]) -> Spec {
                 backoff_max: Millis(1),
                 high_bytes: 4_000,
                 low_bytes: 2_000,
+                share_bytes: usize::MAX,
                 confirm_delay: Millis(1),
                 ping_interval: FOREVER,
                 pong_timeout: FOREVER,

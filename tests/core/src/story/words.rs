@@ -180,6 +180,7 @@ fn named(settings: &Settings) -> Vec<(&'static str, String)> {
         ("link.backoff_max", ms(link.backoff_max)),
         ("link.queue_high", bytes(link.high_bytes)),
         ("link.queue_low", bytes(link.low_bytes)),
+        ("link.client_share", bytes(link.share_bytes)),
         ("link.confirm_delay", ms(link.confirm_delay)),
         ("link.ping_interval", ms(link.ping_interval)),
         ("link.pong_timeout", ms(link.pong_timeout)),

@@ -1,9 +1,12 @@
 //! The backend of the load: one link, everything in batches, no JSON beyond what can be found by looking for it. What
 //! it costs is not what is measured, so it costs as little as it can.
 //!
-//! It is a process of its own and does what it is told on its standard input, a line each: `pause`, `resume`, and
-//! `flood USER BYTES`, which sends that user messages of so many bytes as fast as the link takes them, until it
+//! It is a process of its own and does what it is told on its standard input, a line each: `pause`, `resume`,
+//! `pace BYTES`, which lets it read no more than that in a millisecond, `give USER BYTES`, which sends that user one
+//! message of so many bytes, and `flood USER BYTES`, which sends such messages as fast as the link takes them, until it
 //! hears the user's `close`. Then it says `closed USER BYTES`, with the bytes of all those messages.
+//!
+//! What a user says whose name begins with `mute` is not echoed.
 
 use std::{
     io::{self, BufRead, ErrorKind, Read, Write},
@@ -55,6 +58,16 @@ pub(super) fn run() -> io::Result<()> {
             match orders.try_recv() {
                 Ok(Order::Pause) => paused = true,
                 Ok(Order::Resume) => paused = false,
+                Ok(Order::Pace(bytes)) => {
+                    if let Some(link) = &mut link {
+                        link.pace = bytes;
+                    }
+                }
+                Ok(Order::Give(flood)) => {
+                    if let Some(link) = &mut link {
+                        link.out.extend_from_slice(&flood.frame);
+                    }
+                }
                 Ok(Order::Flood(flood)) => {
                     if let Some(link) = &mut link {
                         link.flood = Some(flood);
@@ -76,6 +89,8 @@ pub(super) fn run() -> io::Result<()> {
 enum Order {
     Pause,
     Resume,
+    Pace(usize),
+    Give(Flood),
     Flood(Flood),
 }
 
@@ -96,6 +111,8 @@ fn read_orders(waker: Waker) -> mpsc::Receiver<Order> {
             let order = match *words {
                 ["pause"] => Order::Pause,
                 ["resume"] => Order::Resume,
+                ["pace", bytes] => Order::Pace(bytes.parse().unwrap_or(usize::MAX)),
+                ["give", user, bytes] => Order::Give(Flood::new(user, bytes.parse().unwrap_or(1024))),
                 ["flood", user, bytes] => Order::Flood(Flood::new(user, bytes.parse().unwrap_or(1024))),
                 _ => continue,
             };
@@ -150,6 +167,8 @@ struct Link {
     readable: bool,
     writable: bool,
     flood: Option<Flood>,
+    /// Bytes that it reads in a millisecond at the most.
+    pace: usize,
 }
 
 impl Link {
@@ -165,6 +184,7 @@ impl Link {
             readable: true,
             writable: true,
             flood: None,
+            pace: usize::MAX,
         }
     }
 
@@ -200,11 +220,15 @@ impl Link {
         if self.filled == self.buffer.len() {
             self.buffer.resize(self.filled * 2, 0);
         }
-        match self.stream.read(&mut self.buffer[self.filled..]) {
+        let end = self.filled.saturating_add(self.pace).min(self.buffer.len());
+        if self.pace < usize::MAX {
+            thread::sleep(Duration::from_millis(1));
+        }
+        match self.stream.read(&mut self.buffer[self.filled..end]) {
             Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
             Ok(bytes) => {
                 self.filled += bytes;
-                self.readable = self.filled == self.buffer.len();
+                self.readable = self.filled == end;
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
             Err(error) => return Err(error),
@@ -281,6 +305,9 @@ fn answer(event: &[u8], out: &mut Vec<u8>, flood: &mut Option<Flood>) {
         return;
     }
     let Some(rest) = event.strip_prefix(MESSAGE) else { return };
+    if rest.starts_with(br#""mute"#) {
+        return;
+    }
     // Neither the tool's users nor its parameters have anything that looks like these.
     let Some(user_end) = wire::find(rest, USER_END) else { return };
     let Some(data) = wire::find(&rest[user_end..], DATA) else { return };

@@ -4,7 +4,7 @@ use std::{env, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use super::subject::Kind;
+use super::{settings::Rates, subject::Kind};
 
 /// Measures a gateway, and a plain echo server beside it. Everything runs on loopback and ends by itself.
 #[derive(Parser, Debug)]
@@ -85,6 +85,19 @@ pub(super) enum Command {
         clients: u32,
         #[arg(long, default_value_t = 10)]
         rounds: u32,
+    },
+    /// Clients that send now and then, beside others that send all that they can.
+    Fair {
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=CLIENTS_MAX))]
+        clients: u32,
+        /// How long each case is measured.
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+        #[arg(long, value_enum, default_value_t = Rates::Off)]
+        rates: Rates,
+        /// What the backend reads in a millisecond, at the most; 0: all that it can.
+        #[arg(long, default_value_t = 0)]
+        backend_bytes_per_ms: usize,
     },
     /// The echoing backend.
     #[command(hide = true)]

@@ -12,6 +12,7 @@ mod compare;
 mod crowd;
 mod crowded;
 mod error;
+mod fair;
 mod plain;
 mod process;
 mod report;
@@ -75,6 +76,11 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         }
         Command::SlowClient { clients, rounds } => {
             slow_client::slow_client(&gateway, Crowding { clients, payload: 256 }, rounds, json)
+        }
+        Command::Fair { clients, seconds, rates, backend_bytes_per_ms } => {
+            let plan =
+                fair::Plan { clients, time: Duration::from_secs(seconds), rates, backend_bytes_per_ms };
+            fair::fair(&gateway, plan, json)
         }
         Command::Backend => Ok(backend::run()?),
         Command::Plain => Ok(plain::run()?),

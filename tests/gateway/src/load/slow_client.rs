@@ -1,7 +1,7 @@
 //! One client that never reads, while its backend sends to it as fast as it can, among others that must not notice.
 
 use std::{
-    io::{ErrorKind, Read, Write},
+    io::{ErrorKind, Read},
     net::{SocketAddr, TcpStream},
     path::Path,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -15,11 +15,11 @@ use super::{
     compare::mib,
     crowd::{Arrival, Course, Crowd},
     error::Failure,
+    fair,
     report::{Figures, note},
     settings::Settings,
     subject::{Helper, Kind, Subject},
     text::{Charset, Texts},
-    tokens,
     window::{Latency, add_latency, latency},
     wire,
 };
@@ -136,15 +136,8 @@ fn flood(
     shared: &Shared,
     began: Instant,
 ) -> Result<Closed, Failure> {
-    let mut slow = TcpStream::connect(address)?;
+    let mut slow = fair::enter(address, USER)?;
     slow.set_read_timeout(Some(READ_LIMIT))?;
-    slow.write_all(tokens::request(address, USER)?.as_bytes())?;
-    let mut head = [0; 1];
-    let mut end = 0;
-    while end < wire::HEAD_END.len() {
-        slow.read_exact(&mut head)?;
-        end = if head[0] == wire::HEAD_END[end] { end + 1 } else { usize::from(head[0] == b'\r') };
-    }
     thread::sleep(REST);
     shared.flooding.store(true, Relaxed);
     let flood_began = Instant::now();

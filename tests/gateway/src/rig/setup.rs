@@ -7,7 +7,8 @@ use trunkline::config::Config;
 
 use super::tokens::SECRET;
 
-/// A configuration: one endpoint, `lobby`, and times so short that a test need not wait for them.
+/// A configuration: one endpoint, `lobby`, times so short that a test need not wait for them, and clients that may send
+/// as fast as they can.
 #[derive(Clone, Debug)]
 pub struct Setup(BTreeMap<String, Value>);
 
@@ -23,6 +24,8 @@ impl Setup {
             .with("defaults.token.secret", SECRET)
             .with("defaults.reopen_gap", "20ms")
             .with("defaults.close_timeout", "2s")
+            .with("defaults.rate.messages_per_second", 0)
+            .with("defaults.rate.bytes_per_second", 0)
             .with("defaults.link.redial_min", "20ms")
             .with("defaults.link.backoff_first", "20ms")
             .with("defaults.link.backoff_max", "50ms")
