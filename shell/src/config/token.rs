@@ -63,6 +63,9 @@ const SOURCE: Parsed<Source> = Parsed {
 
 const ISSUER: Text = Text { bytes_max: 1024 };
 
+/// Keys, and where each was given.
+type GivenKeys = Vec<(Given, KeySource)>;
+
 /// Where a key was given.
 struct Given {
     place: Place,
@@ -153,7 +156,7 @@ fn all_keys(s: &Section<'_>) -> Keys {
 }
 
 /// The values of `iss` of an issuer, and its keys; `None`: something is wrong, and put down.
-fn issuer(name: &str, s: &Section<'_>) -> Option<(Vec<String>, Vec<(Given, KeySource)>)> {
+fn issuer(name: &str, s: &Section<'_>) -> Option<(Vec<String>, GivenKeys)> {
     let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
     let named = (1..=64).contains(&name.len()) && name.bytes().all(good);
     if !named && !s.partial {

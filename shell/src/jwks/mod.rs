@@ -25,6 +25,9 @@ use crate::{
     token::{Algorithm, FetchSettings, KeySet, Published, Verifier},
 };
 
+/// A fetch that is under way.
+type Fetching<'k> = Pin<Box<dyn Future<Output = Result<Bytes, FetchFault>> + 'k>>;
+
 /// Fetches what one URL publishes, and puts it where it is verified with.
 pub(crate) struct Keeper {
     url: JwksUrl,
@@ -112,7 +115,7 @@ impl Keeper {
 
     /// Keeps the keys fresh for as long as it is polled.
     async fn keep(self: Rc<Self>) {
-        let mut fetching: Option<Pin<Box<dyn Future<Output = Result<Bytes, FetchFault>> + '_>>> = None;
+        let mut fetching: Option<Fetching<'_>> = None;
         loop {
             if self.turn() {
                 fetching = Some(Box::pin(fetch(&self.url, &self.settings)));
