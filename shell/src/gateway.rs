@@ -13,7 +13,7 @@ use crate::{
     config::{Config, EndpointConfig},
     endpoint::{Command, Status},
     net,
-    server::{Front, Gate, HANDSHAKES_MAX, Serves, accept},
+    server::{Doorkeeper, Front, Gate, OTHER_CONNECTIONS_MAX, Serves, accept},
     sys, worker,
 };
 
@@ -109,8 +109,9 @@ impl Gateway {
             worker::spawn(index, share)?;
         }
         let connections = Arc::new(Semaphore::new(config.limits.connections_max));
-        let Config { limits, routes, .. } = config;
-        let front = Front { limits, routes, gates, draining: Cell::new(false), connections };
+        let Config { limits, routes, client_address, .. } = config;
+        let door = Doorkeeper::new(&limits, client_address);
+        let front = Front { limits, routes, gates, draining: Cell::new(false), door, connections };
         Ok((Rc::new(front), ended))
     }
 }
@@ -143,8 +144,7 @@ fn workers(config: &Config) -> usize {
 }
 
 fn check_descriptors(config: &Config) {
-    let listeners = config.listen.len() + usize::from(config.health.is_some());
-    let handshakes = listeners * HANDSHAKES_MAX;
+    let handshakes = config.limits.door.handshakes_max as usize + OTHER_CONNECTIONS_MAX;
     let needed =
         (config.limits.connections_max + handshakes + config.endpoints.len()) as u64 + SPARE_DESCRIPTORS;
     match sys::raise_descriptor_limit() {

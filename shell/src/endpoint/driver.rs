@@ -138,13 +138,13 @@ impl Driver {
                     hub.client_left(session, LeaveCause::Lost);
                 }
             }
-            Command::Attach { session, stream, early, permit } => {
+            Command::Attach { session, stream, early, place } => {
                 match (hub.client(session), net::attach(stream)) {
                     (Some(client), Ok(stream)) => {
                         let stream = Stream::new(stream);
                         hub.machine.borrow_mut().outlet.check_later(now, session);
                         hub.client_tasks.set(hub.client_tasks.get() + 1);
-                        tokio::task::spawn_local(client.serve(Rc::clone(hub), stream, early, permit));
+                        tokio::task::spawn_local(client.serve(Rc::clone(hub), stream, early, place));
                     }
                     _ => hub.client_left(session, LeaveCause::Lost),
                 }

@@ -1,5 +1,6 @@
 //! The front: connections are accepted, handshakes answered, and clients handed on to their endpoint's thread.
 
+mod door;
 mod handshake;
 mod health;
 
@@ -15,9 +16,15 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     sync::{Semaphore, mpsc, watch},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout_at},
 };
-use trunkline_core::{handshake::may_be_http, path::Routes};
+use trunkline_core::{
+    handshake::{Answer, RequestFault, may_be_http},
+    path::Routes,
+};
+
+pub(crate) use self::door::{Doorkeeper, Place};
+use self::door::{TURNING_AWAY_MAX, Visit};
 
 use crate::{
     config::{EndpointConfig, Limits},
@@ -27,8 +34,10 @@ use crate::{
 
 /// How long accepting pauses when the system has no more descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Handshakes under way on a listener at most; further connections wait to be accepted.
-pub(crate) const HANDSHAKES_MAX: usize = 1024;
+/// Connections of a listener for health alone, at most; further ones wait to be accepted.
+const HEALTH_CONNECTIONS_MAX: usize = 256;
+/// Connections that are neither counted among clients nor among handshakes.
+pub(crate) const OTHER_CONNECTIONS_MAX: usize = HEALTH_CONNECTIONS_MAX + TURNING_AWAY_MAX;
 
 /// What the front knows of an endpoint.
 pub(crate) struct Gate {
@@ -44,6 +53,7 @@ pub(crate) struct Front {
     /// By the index of their template in `routes`.
     pub gates: Vec<Gate>,
     pub draining: Cell<bool>,
+    pub door: Rc<Doorkeeper>,
     /// Places for clients.
     pub connections: Arc<Semaphore>,
 }
@@ -57,17 +67,31 @@ pub(crate) struct Serves {
 
 type Answered = Response<Full<Bytes>>;
 
-/// Accepts connections for as long as the gateway runs.
+/// Accepts connections for as long as the gateway runs. Clients never wait to be accepted: who is too many is told so.
 pub(crate) async fn accept(front: Rc<Front>, listener: TcpListener, serves: Serves) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let for_health = Arc::new(Semaphore::new(HEALTH_CONNECTIONS_MAX));
     loop {
-        // The semaphore is never closed.
-        let Ok(place) = Arc::clone(&handshakes).acquire_owned().await else { return };
+        let place = match serves.clients {
+            true => None,
+            // The semaphore is never closed.
+            false => Arc::clone(&for_health).acquire_owned().await.ok(),
+        };
         match listener.accept().await {
             Ok((stream, peer)) => {
+                let visit = match serves.clients {
+                    true => match front.door.arrive(peer) {
+                        Ok(visit) => Some(Rc::new(visit)),
+                        Err(answer) => {
+                            let answer = if front.draining.get() { Answer::Draining } else { answer };
+                            turn_away(&front, stream, peer, answer);
+                            continue;
+                        }
+                    },
+                    false => None,
+                };
                 let front = Rc::clone(&front);
                 tokio::task::spawn_local(async move {
-                    serve(front, stream, peer, serves).await;
+                    serve(front, stream, peer, serves, visit).await;
                     drop(place);
                 });
             }
@@ -79,20 +103,49 @@ pub(crate) async fn accept(front: Rc<Front>, listener: TcpListener, serves: Serv
     }
 }
 
+/// Turns a connection away before it has said anything: with an answer, or, where too many get one already, without.
+fn turn_away(front: &Rc<Front>, stream: TcpStream, peer: SocketAddr, answer: Answer) {
+    let Some(place) = front.door.turning_away(answer) else { return };
+    let retry_after = front.door.retry_after(front.limits.retry_after);
+    tokio::task::spawn_local(async move {
+        handshake::turn_away(stream, peer, answer, retry_after).await;
+        drop(place);
+    });
+}
+
 /// Answers what comes over one connection, until it is upgraded, ends, or has taken too long.
-async fn serve(front: Rc<Front>, mut stream: TcpStream, peer: SocketAddr, serves: Serves) {
+async fn serve(
+    front: Rc<Front>,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    serves: Serves,
+    visit: Option<Rc<Visit>>,
+) {
     if net::tune_client(&stream).is_err() {
         return;
     }
     let limits = front.limits.clone();
-    match timeout(limits.handshake_timeout, net::begins(&mut stream, may_be_http)).await {
+    let until = Instant::now() + limits.handshake_timeout;
+    if let Some(visit) = &visit {
+        match timeout_at(until, visit.introduce(&mut stream)).await {
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(answer))) => return turn_away(&front, stream, peer, answer),
+            Ok(Err(error)) => return tracing::debug!(target: "handshake", %peer, %error, "no PROXY header"),
+            Err(_) => return tracing::debug!(target: "handshake", %peer, "connection took too long"),
+        }
+    }
+    match timeout_at(until, net::begins(&mut stream, may_be_http)).await {
         Ok(Ok(true)) => {}
-        Ok(Ok(false)) => return handshake::refuse_raw(stream, peer).await,
-        Ok(Err(_)) | Err(_) => return,
+        Ok(Ok(false)) => {
+            let answer = Answer::BadRequest(RequestFault::NotHttp);
+            return handshake::turn_away(stream, peer, answer, 0).await;
+        }
+        Ok(Err(_)) => return,
+        Err(_) => return tracing::debug!(target: "handshake", %peer, "connection took too long"),
     }
     let service = service_fn(move |request| {
-        let front = Rc::clone(&front);
-        async move { Ok::<_, Infallible>(answer(&front, request, peer, serves).await) }
+        let (front, visit) = (Rc::clone(&front), visit.clone());
+        async move { Ok::<_, Infallible>(answer(&front, request, peer, serves, visit.as_deref()).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -101,18 +154,24 @@ async fn serve(front: Rc<Front>, mut stream: TcpStream, peer: SocketAddr, serves
         .max_headers(limits.headers_max)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    match timeout(limits.handshake_timeout, connection).await {
+    match timeout_at(until, connection).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(target: "handshake", %peer, %error, "connection ended"),
         Err(_) => tracing::debug!(target: "handshake", %peer, "connection took too long"),
     }
 }
 
-async fn answer(front: &Rc<Front>, request: Request<Incoming>, peer: SocketAddr, serves: Serves) -> Answered {
+async fn answer(
+    front: &Rc<Front>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    serves: Serves,
+    visit: Option<&Visit>,
+) -> Answered {
     if serves.health
         && let Some(answer) = health::answer(front, request.uri())
     {
         return answer;
     }
-    handshake::answer(front, request, peer, serves.clients).await
+    handshake::answer(front, request, peer, visit).await
 }

@@ -18,6 +18,7 @@ mod report;
 mod settings;
 mod slow_client;
 mod stall;
+mod storm;
 mod subject;
 mod text;
 mod tokens;
@@ -75,6 +76,9 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         }
         Command::SlowClient { clients, rounds } => {
             slow_client::slow_client(&gateway, Crowding { clients, payload: 256 }, rounds, json)
+        }
+        Command::Storm { clients, algorithm, tries, ref with, unlimited } => {
+            storm::storm(&gateway, &storm::Storm { clients, algorithm, tries, with, unlimited }, json)
         }
         Command::Backend => Ok(backend::run()?),
         Command::Plain => Ok(plain::run()?),

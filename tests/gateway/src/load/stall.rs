@@ -32,7 +32,8 @@ const BATCH: u32 = 16;
 pub(super) fn stall(gateway: &Path, crowding: Crowding, time: Duration, json: bool) -> Result<(), Failure> {
     let Crowding { clients, payload } = crowding;
     let pong_timeout_seconds = time.as_secs() + PONG_SLACK_SECONDS;
-    let mut subject = Subject::start(Kind::Gateway, gateway, &Settings { clients, pong_timeout_seconds })?;
+    let mut subject =
+        Subject::start(Kind::Gateway, gateway, &Settings { pong_timeout_seconds, ..Settings::of(clients) })?;
     let arrival = Arrival { address: subject.address, clients, send_buffer: Some(SEND_BUFFER_BYTES) };
     let mut crowd = Crowd::connect(arrival, Texts::new(payload, Charset::Plain))?;
     let empty = subject.probe.resident()?;
