@@ -41,6 +41,8 @@ use crate::{clock::unix_seconds, endpoint::Command, net, token};
 
 /// How long a client that is turned away may take for its part of that, and how much is read of it.
 const TURN_AWAY_TIME: Duration = Duration::from_secs(1);
+/// How long its request is waited for, so that the answer does not come before it.
+const REQUEST_TIME: Duration = Duration::from_millis(250);
 const TURN_AWAY_READS: usize = 16;
 
 /// A client that is to be let in.
@@ -267,7 +269,7 @@ pub(super) async fn turn_away(
     // be written is no more of our concern.
     let turned_away = async {
         let mut buffer = [0; 1024];
-        stream.read(&mut buffer).await?;
+        let _ = timeout(REQUEST_TIME, stream.read(&mut buffer)).await;
         stream.write_all(response.as_bytes()).await?;
         stream.shutdown().await?;
         for _ in 0..TURN_AWAY_READS {

@@ -254,7 +254,7 @@ fn what_is_no_header_is_noticed_as_soon_as_it_shows() {
         assert_eq!(read(bytes).0, Err(NoHeader), "{:?}", bytes.escape_ascii().to_string());
     }
     assert_eq!(proxy_protocol::read(b"G"), Err(NoHeader));
-    assert_eq!(proxy_protocol::read(b"\r\n\r\n\0\r\nQ"), Ok(Progress::Needs(6)));
+    assert_eq!(proxy_protocol::read(b"\r\n\r\n\0\r\nQ"), Ok(Progress::Needs(7)));
 }
 
 proptest! {
@@ -287,7 +287,7 @@ proptest! {
             2 => bytes = [b"\r\n\r\n\0\r\nQUIT\n\x21", &bytes[..]].concat(),
             _ => {}
         }
-        read(&bytes);
+        let _ = read(&bytes);
         let _ = proxy_protocol::read(&bytes);
     }
 }
