@@ -17,6 +17,8 @@ pub enum Answer {
     Draining,
     /// It came too often, or from an address with too many connections or attempts.
     TooMany,
+    /// More come at once than the gateway takes.
+    Busy,
     /// The request cannot be read.
     BadRequest(RequestFault),
     /// No endpoint has the path.
@@ -48,6 +50,8 @@ pub enum RequestFault {
     NotTls,
     /// Its path does not decode to UTF-8.
     Path,
+    /// A header in which a proxy that is believed says whom it speaks for says nothing of the kind.
+    Forwarded,
 }
 
 /// Why a token is not accepted.
@@ -86,7 +90,7 @@ impl Answer {
             Answer::Duplicate => 409,
             Answer::UpgradeRequired => 426,
             Answer::TooMany | Answer::Full => 429,
-            Answer::Draining | Answer::KeysUnavailable | Answer::BackendAway => 503,
+            Answer::Draining | Answer::Busy | Answer::KeysUnavailable | Answer::BackendAway => 503,
         }
     }
 
@@ -95,9 +99,11 @@ impl Answer {
         match self {
             Answer::Draining => "draining",
             Answer::TooMany => "too_many_attempts",
+            Answer::Busy => "busy",
             Answer::BadRequest(RequestFault::NotHttp) => "bad_request",
             Answer::BadRequest(RequestFault::NotTls) => "tls_required",
             Answer::BadRequest(RequestFault::Path) => "bad_path",
+            Answer::BadRequest(RequestFault::Forwarded) => "bad_forwarded_header",
             Answer::NotFound => "not_found",
             Answer::UpgradeRequired => "upgrade_required",
             Answer::BadKey => "bad_websocket_key",
@@ -115,8 +121,9 @@ impl Answer {
         match self {
             Answer::Draining => "This gateway is shutting down; connect again and another one will answer.",
             Answer::TooMany => {
-                "Too many connections or attempts from this address; wait before trying again."
+                "Too many connections or attempts from this address or of this user; wait before trying again."
             }
+            Answer::Busy => "More clients are coming in than this gateway can take at once; try again later.",
             Answer::BadRequest(RequestFault::NotHttp) => {
                 "This is not an HTTP request that the gateway can read."
             }
@@ -124,6 +131,9 @@ impl Answer {
                 "TLS is spoken here: connect with wss:// or https://, not with ws:// or http://."
             }
             Answer::BadRequest(RequestFault::Path) => "The path must be percent-encoded UTF-8.",
+            Answer::BadRequest(RequestFault::Forwarded) => {
+                "The header in which a proxy says whom it speaks for cannot be read."
+            }
             Answer::NotFound => {
                 "No endpoint has this path; neither its case nor a slash at its end is overlooked."
             }
@@ -148,7 +158,12 @@ impl Answer {
     pub const fn retry_after(self) -> bool {
         matches!(
             self,
-            Answer::Draining | Answer::TooMany | Answer::KeysUnavailable | Answer::BackendAway | Answer::Full
+            Answer::Draining
+                | Answer::TooMany
+                | Answer::Busy
+                | Answer::KeysUnavailable
+                | Answer::BackendAway
+                | Answer::Full
         )
     }
 
@@ -210,6 +225,28 @@ impl From<Refusal> for Answer {
             Refusal::Full => Answer::Full,
         }
     }
+}
+
+/// When to come back: `least` seconds or up to twice as many, by chance, so that those who were refused together do not
+/// come back together. `chance` is any number, evenly drawn.
+pub fn spread_retry_after(least: u64, chance: u64) -> u64 {
+    let more = least.checked_add(1).and_then(|choices| chance.checked_rem(choices));
+    least.saturating_add(more.unwrap_or_default())
+}
+
+/// Offers of subprotocols that are looked at.
+const OFFERS_MAX: usize = 32;
+
+/// The subprotocol that is answered: the first that the client offers of those that the endpoint has, as clients offer what they
+/// like best first (RFC 6455, sections 4.1 and 4.2.2). `None`: the answer names none, and it is the client's to decide whether it
+/// stays. `offers` are the values of `Sec-WebSocket-Protocol`, one for each line on which it came.
+pub fn select_subprotocol<'a>(offers: &[&[u8]], supported: &'a [impl AsRef<str>]) -> Option<&'a str> {
+    let offers = offers.iter().flat_map(|line| line.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
+    let mut offers = offers.filter(|offer| !offer.is_empty()).take(OFFERS_MAX);
+    offers.find_map(|offer| {
+        let mut names = supported.iter().map(AsRef::as_ref);
+        names.find(|name| name.as_bytes() == offer)
+    })
 }
 
 /// Whether what a connection begins with can be an HTTP/1 request, as far as it shows (RFC 9112, section 3): a method,

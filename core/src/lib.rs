@@ -37,12 +37,15 @@
 
 extern crate alloc;
 
+pub mod client_address;
 mod close;
+pub mod door;
 mod endpoint;
 pub mod handshake;
 mod identity;
 mod input;
 pub mod language;
+pub mod origin;
 mod output;
 pub mod path;
 pub mod rate;

@@ -17,7 +17,7 @@ use crate::{
     handover::{Inherited, Offer},
     jwks::Keepers,
     net,
-    server::{Front, Gate, HANDSHAKES_MAX, LOOKUPS_MAX, Serves, accept},
+    server::{Doorkeeper, Front, Gate, LOOKUPS_MAX, OTHER_CONNECTIONS_MAX, Serves, accept},
     sys, tls, worker,
 };
 
@@ -69,7 +69,7 @@ impl Gateway {
         if let Some(tls) = front.tls.clone() {
             tokio::task::spawn_local(tls::keep_fresh(tls));
         }
-        let doors = open(&front, listeners, ready)?;
+        let accepting = open(&front, listeners, ready)?;
         inherited.ready().await;
 
         let mut stop = pin!(stop);
@@ -79,7 +79,7 @@ impl Gateway {
         };
         let end = async {
             if replaced {
-                close(doors, handshake_timeout).await;
+                close(&front, accepting, handshake_timeout).await;
             }
             drain(&front, ended, limit).await;
         };
@@ -111,8 +111,10 @@ impl Gateway {
         keepers.start();
         let connections = Arc::new(Semaphore::new(config.limits.connections_max));
         let lookups = Semaphore::new(LOOKUPS_MAX);
-        let Config { limits, tls, routes, .. } = config;
-        let front = Front { limits, tls, routes, gates, draining: Cell::new(false), connections, lookups };
+        let Config { limits, tls, routes, client_address, .. } = config;
+        let door = Doorkeeper::new(&limits, client_address);
+        let draining = Cell::new(false);
+        let front = Front { limits, tls, routes, gates, draining, door, connections, lookups };
         Ok((Rc::new(front), ended))
     }
 }
@@ -125,13 +127,6 @@ fn connect(config: EndpointConfig, keepers: &mut Keepers) -> (Gate, worker::Star
     let start = worker::Start { config: config.clone(), commands: commands_end, status: status_end, done };
     let keepers = keepers.of(&config.verifier, &config.token.fetch);
     (Gate { config, commands, status, keepers }, start, end)
-}
-
-/// A listener at work.
-struct Door {
-    accepting: JoinHandle<()>,
-    /// Places for handshakes, all of them free where none is under way.
-    handshakes: Arc<Semaphore>,
 }
 
 /// Takes over the listening sockets that are there, and opens the others.
@@ -164,40 +159,32 @@ fn open(
     front: &Rc<Front>,
     listeners: Vec<(net::TcpListener, Serves)>,
     ready: impl FnOnce(Listening),
-) -> io::Result<Vec<Door>> {
+) -> io::Result<Vec<JoinHandle<()>>> {
     let mut listening = Listening { clients: Vec::new(), health: None };
-    let mut doors = Vec::new();
+    let mut accepting = Vec::new();
     for (listener, serves) in listeners {
         let address = listener.local_addr()?;
         match serves.clients {
             true => listening.clients.push(address),
             false => listening.health = Some(address),
         }
-        let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
-        let accepting = accept(Rc::clone(front), listener, serves, Arc::clone(&handshakes));
-        doors.push(Door { accepting: tokio::task::spawn_local(accepting), handshakes });
+        accepting.push(tokio::task::spawn_local(accept(Rc::clone(front), listener, serves)));
     }
     tracing::info!(target: "gateway", clients = ?listening.clients, health = ?listening.health, "listening");
     ready(listening);
-    Ok(doors)
+    Ok(accepting)
 }
 
 /// Leaves newcomers to the gateway that has taken over, and sees to those that had come already.
-async fn close(doors: Vec<Door>, patience: Duration) {
+async fn close(front: &Front, accepting: Vec<JoinHandle<()>>, patience: Duration) {
     tracing::info!(target: "gateway", "another gateway has taken over");
-    for door in &doors {
-        door.accepting.abort();
+    for listener in accepting {
+        listener.abort();
+        // It says that it was stopped.
+        let _ = listener.await;
     }
-    let all = async {
-        for door in doors {
-            // It was stopped.
-            let _ = door.accepting.await;
-            // It is never closed.
-            let _ = door.handshakes.acquire_many(HANDSHAKES_MAX as u32).await;
-        }
-    };
-    // Whoever has not shaken hands by now was cut off for it.
-    let _ = timeout(patience + Duration::from_secs(1), all).await;
+    // Whoever has not shaken hands by then was cut off for it.
+    let _ = timeout(patience + Duration::from_secs(1), front.door.quiet()).await;
 }
 
 /// Ends all sessions, and waits until that is done.
@@ -245,8 +232,7 @@ fn cannot_offer(error: io::Error) -> io::Error {
 }
 
 fn check_descriptors(config: &Config) {
-    let listeners = config.listen.len() + usize::from(config.health.is_some());
-    let handshakes = listeners * HANDSHAKES_MAX;
+    let handshakes = config.limits.door.handshakes_max as usize + OTHER_CONNECTIONS_MAX;
     let needed =
         (config.limits.connections_max + handshakes + config.endpoints.len()) as u64 + SPARE_DESCRIPTORS;
     let limit = sys::raise_descriptor_limit();

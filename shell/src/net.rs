@@ -11,8 +11,9 @@ use crate::sys;
 /// What the gateway listens and talks with; nothing else in it names the library's sockets.
 pub use tokio::net::{TcpListener, TcpStream};
 
-/// Connections that wait to be accepted, at most.
-const BACKLOG: i32 = 1024;
+/// Connections that wait to be accepted, at most: what comes between two turns of the front, in a storm. The system may
+/// allow fewer (`net.core.somaxconn`); whom it has no room for it leaves to try again, a second later and more.
+const BACKLOG: i32 = 4096;
 /// Addresses of a name that are tried at most.
 const ADDRESSES_MAX: usize = 8;
 /// What is looked at of a connection's beginning.

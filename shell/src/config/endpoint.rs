@@ -4,15 +4,16 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use trunkline_core::{
     Binary, DrainSettings, Duplicates, Expiry, LinkSettings, OutagePolicy, OutageSettings, Redeliver,
-    Settings,
+    Settings, door,
+    origin::AllowedOrigin,
     path::{Routes, Template},
     rate::{OnExcess, Rate, Rates},
 };
 
 use super::{
-    BackendUrl, Section,
+    BackendUrl, Section, gateway,
     kinds::units::{GIB, HOUR, KIB, MIB, MINUTE, MS_10, MS_100, SECOND, ZERO},
-    kinds::{Choice, Parsed, count, quote, seconds, size, span, span_or_off},
+    kinds::{Choice, Parsed, count, list, one_or_list, quote, seconds, size, span, span_or_off},
     reader::{Order, Place},
     tls, token,
 };
@@ -38,6 +39,12 @@ pub struct EndpointConfig {
     pub token: TokenSettings,
     /// What checks and reads them, made of `token`.
     pub verifier: Arc<Verifier>,
+    /// Pages of which origins may connect; `None`: it is not said.
+    pub origins: Option<Vec<AllowedOrigin>>,
+    /// The subprotocols that clients may ask for.
+    pub subprotocols: Vec<String>,
+    /// How often a user may come.
+    pub attempts_per_user: door::Rate,
     /// What is done with binary messages of clients.
     pub binary: Binary,
     /// How long a client's closing may take, what is queued for it included.
@@ -80,6 +87,9 @@ pub struct LinkConfig {
 struct Common {
     settings: Settings,
     token: Option<(TokenSettings, Arc<Verifier>)>,
+    origins: Option<Vec<AllowedOrigin>>,
+    subprotocols: Vec<String>,
+    attempts_per_user: door::Rate,
     binary: Binary,
     close_timeout: Duration,
     retry_after: Duration,
@@ -111,6 +121,23 @@ const BACKEND: Parsed<BackendUrl> = Parsed {
     parse: BackendUrl::parse,
     show: |_| String::new(),
 };
+
+const ORIGIN: Parsed<AllowedOrigin> = Parsed {
+    range: "`\"https://app.example.com\"`, `\"https://*.example.com\"` for its subdomains, `\"null\"`",
+    parse: |text| AllowedOrigin::parse(text).map_err(|fault| format!("{} {fault}", quote(text))),
+    show: AllowedOrigin::to_string,
+};
+const SUBPROTOCOL: Parsed<String> = Parsed {
+    range: "1 to 64 characters of an HTTP token",
+    parse: |text| {
+        let wrong = "cannot be a subprotocol; take 1 to 64 letters, digits, -, _ and .";
+        if token::is_name(text) { Ok(text.to_owned()) } else { Err(format!("{} {wrong}", quote(text))) }
+    },
+    show: String::clone,
+};
+
+/// How often a user may come: who reloads a page in anger is let in, who does it by a program is not.
+const ATTEMPTS_PER_USER: door::Rate = door::Rate { burst: 30, per_minute: 60 };
 
 /// The most endpoints of a gateway.
 const ENDPOINTS_MAX: usize = 1_000;
@@ -170,6 +197,9 @@ fn endpoint(name: &str, s: &Section<'_>, drain: &DrainSettings) -> Option<Endpoi
         settings: common.settings,
         token,
         verifier,
+        origins: common.origins,
+        subprotocols: common.subprotocols,
+        attempts_per_user: common.attempts_per_user,
         binary: common.binary,
         close_timeout: common.close_timeout,
         retry_after: common.retry_after,
@@ -211,6 +241,9 @@ fn common(s: &Section<'_>, drain: &DrainSettings) -> Common {
     let (of_machine, link, link_tls) = s.table("link", |s| link(s, d.link));
     let outage = s.table("outage", |s| outage(s, d.outage));
     let token = s.table("token", token::read);
+    let origins = s.optional("origins", one_or_list(ORIGIN));
+    let subprotocols = s.optional("subprotocols", list(SUBPROTOCOL)).unwrap_or_default();
+    let attempts_per_user = s.table("per_user", |s| gateway::rate(s, ATTEMPTS_PER_USER));
     let settings = Settings {
         sessions_max,
         duplicates,
@@ -230,6 +263,9 @@ fn common(s: &Section<'_>, drain: &DrainSettings) -> Common {
     Common {
         settings,
         token,
+        origins,
+        subprotocols,
+        attempts_per_user,
         binary,
         close_timeout,
         retry_after,
@@ -370,6 +406,9 @@ impl fmt::Debug for EndpointConfig {
             .field("backend", &self.backend)
             .field("settings", &self.settings)
             .field("token", &token::Shown(&self.token))
+            .field("origins", &self.origins)
+            .field("subprotocols", &self.subprotocols)
+            .field("attempts_per_user", &self.attempts_per_user)
             .field("binary", &self.binary)
             .field("close_timeout", &self.close_timeout)
             .field("retry_after", &self.retry_after)

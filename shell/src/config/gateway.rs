@@ -1,16 +1,22 @@
 //! The keys of the gateway as a whole.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
-use trunkline_core::{DrainSettings, Settings, path::Routes};
+use trunkline_core::{
+    DrainSettings, Settings,
+    client_address::{Announced, Proxies},
+    door::{DoorSettings, Rate},
+    path::Routes,
+};
 
 use crate::log::TARGETS;
 
 use super::{
-    Config, Limits, LogConfig, LogFormat, Section, endpoint,
+    ClientAddress, Config, Limits, LogConfig, LogFormat, Section, endpoint,
     kinds::units::{HOUR, KIB, MIB, MINUTE, MS_10, MS_100, SECOND, ZERO},
-    kinds::{Choice, Parsed, count, one_or_list, quote, size, span},
+    kinds::{Choice, Parsed, count, one_or_list, quote, seconds, size, span},
     tls,
 };
 
@@ -35,6 +41,33 @@ const ADDRESS: Parsed<SocketAddr> = Parsed {
     show: SocketAddr::to_string,
 };
 
+const ANNOUNCED: Choice<Announced> = Choice(&[
+    ("peer", Announced::Peer),
+    ("forwarded", Announced::Forwarded),
+    ("x_forwarded_for", Announced::XForwardedFor),
+    ("proxy_protocol", Announced::ProxyProtocol),
+]);
+
+const PROXY: Parsed<IpNet> = Parsed {
+    range: "an IP address or network, such as `\"10.0.0.0/8\"`",
+    parse: |text| {
+        let wrong = "is not an IP address or network; write one such as \"192.0.2.7\" or \"10.0.0.0/8\"";
+        let network = text.parse().or_else(|_| text.parse().map(|address: IpAddr| IpNet::from(address)));
+        let network: IpNet = network.map_err(|_| format!("{} {wrong}", quote(text)))?;
+        match network {
+            // Addresses are compared in the form that they have without this prefix.
+            IpNet::V6(mapped) if mapped.addr().to_ipv4_mapped().is_some() => {
+                Err(format!("{} is an IPv4 address; write it as one", quote(text)))
+            }
+            _ if network.addr() != network.network() => {
+                Err(format!("{} has bits beyond its prefix; write {}", quote(text), network.trunc()))
+            }
+            _ => Ok(network),
+        }
+    },
+    show: IpNet::to_string,
+};
+
 /// Where clients are listened for unless said: only on this machine.
 const LISTEN: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 8080));
 
@@ -52,9 +85,10 @@ pub(super) fn keys(root: &Section<'_>) {
 }
 
 fn gateway(root: &Section<'_>) -> Config {
-    let (listen, handover, tls) = root.table("listen", |s| {
+    let (listen, client_address, handover, tls) = root.table("listen", |s| {
         let addresses = s.get("address", one_or_list(ADDRESS), vec![LISTEN]);
-        (addresses, tls::file(s, "handover_socket"), s.table("tls", tls::listener))
+        let client_address = client_address(s);
+        (addresses, client_address, tls::file(s, "handover_socket"), s.table("tls", tls::listener))
     });
     let health = root.table("health", |s| {
         let health = s.optional("address", ADDRESS);
@@ -66,6 +100,7 @@ fn gateway(root: &Section<'_>) -> Config {
     });
     Config {
         listen,
+        client_address,
         tls,
         handover,
         health,
@@ -86,13 +121,51 @@ fn log(s: &Section<'_>) -> LogConfig {
     }
 }
 
+fn client_address(s: &Section<'_>) -> ClientAddress {
+    let announced = s.get("client_address", ANNOUNCED, Announced::Peer);
+    let proxies = s.optional("trusted_proxies", one_or_list(PROXY)).unwrap_or_default();
+    s.contradiction(
+        announced != Announced::Peer && proxies.is_empty(),
+        &["client_address", "trusted_proxies"],
+        || {
+            let example = "trusted_proxies = \"10.0.0.0/8\"";
+            format!("believes nobody without listen.trusted_proxies; write {example}, or leave this key out")
+        },
+    );
+    ClientAddress { announced, proxies: Proxies::new(proxies) }
+}
+
 fn limits(s: &Section<'_>) -> Limits {
+    let d = DoorSettings::default();
+    let per_second = s.get("handshakes_per_second", count(1, 1_000_000), d.attempts.burst);
+    let (connections_per_address_max, attempts_per_address) = s.table("per_address", |s| {
+        let connections = s.get("connections_max", count(1, 1_000_000), d.connections_per_address_max);
+        (connections, rate(s, d.attempts_per_address))
+    });
+    let door = DoorSettings {
+        handshakes_max: s.get("handshakes_max", count(16, 100_000), d.handshakes_max),
+        attempts: Rate { burst: per_second, per_minute: per_second * 60 },
+        connections_per_address_max,
+        attempts_per_address,
+        tracked_max: s.get("tracked_max", count(1_000, 10_000_000), d.tracked_max),
+        seed: 0,
+    };
     Limits {
         connections_max: s.get("connections_max", count(1, 10_000_000), 10_000),
+        door,
+        retry_after: s.get("retry_after", seconds(1, 3_600), SECOND * 5),
         handshake_timeout: s.get("handshake_timeout", span(MS_100, MINUTE * 5), SECOND * 10),
         header_bytes_max: s.get("header_bytes_max", size(8 * KIB, MIB), 16 << 10),
         headers_max: s.get("headers_max", count(8, 1_000), 64),
         workers: s.get("workers", count(0, 1_024), 0),
+    }
+}
+
+/// How often somebody may come: `attempts_burst` and `attempts_per_minute`.
+pub(super) fn rate(s: &Section<'_>, d: Rate) -> Rate {
+    Rate {
+        burst: s.get("attempts_burst", count(1, 1_000_000), d.burst),
+        per_minute: s.get("attempts_per_minute", count(1, 60_000_000), d.per_minute),
     }
 }
 

@@ -28,7 +28,12 @@ use std::{
 
 use toml::de::DeTable;
 use tracing::level_filters::LevelFilter;
-use trunkline_core::{DrainSettings, path::Routes};
+use trunkline_core::{
+    DrainSettings,
+    client_address::{Announced, Proxies},
+    door::DoorSettings,
+    path::Routes,
+};
 
 use crate::{files, tls::ServerTls};
 
@@ -45,6 +50,8 @@ use reader::{Reader, Section};
 pub struct Config {
     /// Where clients are listened for: at least one address, none twice.
     pub listen: Vec<SocketAddr>,
+    /// How a client's address is known.
+    pub client_address: ClientAddress,
     /// What clients are met with; `None`: they come without TLS.
     pub tls: Option<ServerTls>,
     /// Where a successor asks for the listening sockets; `None`: nowhere.
@@ -63,6 +70,15 @@ pub struct Config {
     pub routes: Routes,
     /// What is worth a second look but no problem, one line each, without secrets.
     pub warnings: Vec<String>,
+}
+
+/// How a client's address is known.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClientAddress {
+    /// How proxies say it.
+    pub announced: Announced,
+    /// Those that are believed. No limit on an address applies to theirs.
+    pub proxies: Proxies,
 }
 
 /// What is logged, and how.
@@ -90,8 +106,12 @@ pub enum LogFormat {
 /// What bounds the gateway as a whole.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// The sockets of clients at most, those in a handshake included.
+    /// The sockets of clients at most that have been let in.
     pub connections_max: usize,
+    /// Who is let in to the handshake; `seed` is left at 0.
+    pub door: DoorSettings,
+    /// What `Retry-After` says at least where no endpoint is known, in whole seconds.
+    pub retry_after: Duration,
     /// How long a client may take for its handshake.
     pub handshake_timeout: Duration,
     /// Bytes that the head of a request may have.

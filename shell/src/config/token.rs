@@ -363,9 +363,14 @@ fn algorithm(text: &str) -> Result<Algorithm, String> {
     })
 }
 
-fn source(text: &str) -> Result<Source, String> {
+/// Whether it is a token in the sense of HTTP (RFC 9110, section 5.6.2), and not long.
+pub(super) fn is_name(name: &str) -> bool {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let name = |name: &str| (1..=64).contains(&name.len()) && name.bytes().all(token);
+    (1..=64).contains(&name.len()) && name.bytes().all(token)
+}
+
+fn source(text: &str) -> Result<Source, String> {
+    let name = is_name;
     match text.split_once(':') {
         None if text == "header" => Ok(Source::Header),
         Some(("query", of)) if name(of) && !of.contains(['&', '#', '+', '%']) => {

@@ -10,7 +10,6 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use tokio::sync::OwnedSemaphorePermit;
 use trunkline_core::{
     CloseCode, Input, LeaveCause, SessionId, Time, language,
     rate::{Allowed, Meter},
@@ -23,6 +22,7 @@ use super::{
 };
 use crate::{
     config::EndpointConfig,
+    server::Place,
     stream::Stream,
     ws::{Decoder, Item, Opcode, Role, frame},
 };
@@ -222,13 +222,7 @@ impl Client {
     // --- Its task ---
 
     /// Serves the client on its socket until the connection has ended.
-    pub(super) async fn serve(
-        self: Rc<Self>,
-        hub: Rc<Hub>,
-        stream: Stream,
-        early: Vec<u8>,
-        permit: OwnedSemaphorePermit,
-    ) {
+    pub(super) async fn serve(self: Rc<Self>, hub: Rc<Hub>, stream: Stream, early: Vec<u8>, place: Place) {
         self.reader.borrow_mut().rest = early;
         // It is set here only.
         let _ = self.stream.set(stream);
@@ -236,7 +230,7 @@ impl Client {
         hub.client_left(self.session, LeaveCause::Lost);
         hub.client_tasks.set(hub.client_tasks.get() - 1);
         hub.end_turn(hub.clock.now());
-        drop(permit);
+        drop(place);
     }
 
     fn poll(&self, cx: &mut Context<'_>, hub: &Rc<Hub>) -> Poll<()> {

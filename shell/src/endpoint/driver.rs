@@ -137,13 +137,13 @@ impl Driver {
                     hub.client_left(session, LeaveCause::Lost);
                 }
             }
-            Command::Attach { session, transport, early, permit } => {
+            Command::Attach { session, transport, early, place } => {
                 match (hub.client(session), transport.attach()) {
                     (Some(client), Ok(transport)) => {
                         let stream = Stream::new(transport);
                         hub.machine.borrow_mut().outlet.check_later(now, session);
                         hub.client_tasks.set(hub.client_tasks.get() + 1);
-                        tokio::task::spawn_local(client.serve(Rc::clone(hub), stream, early, permit));
+                        tokio::task::spawn_local(client.serve(Rc::clone(hub), stream, early, place));
                     }
                     _ => hub.client_left(session, LeaveCause::Lost),
                 }

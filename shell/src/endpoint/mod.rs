@@ -19,11 +19,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use trunkline_core::{Endpoint, Identity, Input, LeaveCause, LinkPhase, Millis, Refusal, SessionId, Time};
 
 use self::{client::Client, outlet::Outlet, payload::Payload};
-use crate::{clock::Clock, config::EndpointConfig, random::Random, transport::Transport};
+use crate::{clock::Clock, config::EndpointConfig, random::Random, server::Place, transport::Transport};
 
 /// What an endpoint's driver is told from outside its thread.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub enum Command {
         /// What was read beyond the handshake.
         early: Vec<u8>,
         /// Its place among the gateway's connections.
-        permit: OwnedSemaphorePermit,
+        place: Place,
     },
     /// An admitted client did not stay for the handshake's end.
     Abandon {

@@ -1,6 +1,13 @@
 //! The handshake: the rows of language.md's table, tried in their order. What each answers is core's to say.
 
-use std::{borrow::Cow, net::SocketAddr, rc::Rc, sync::Arc};
+use std::{
+    borrow::Cow,
+    fmt::Write,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use http_body_util::Full;
@@ -8,7 +15,7 @@ use hyper::{
     HeaderMap, Request, Response, StatusCode, Version,
     body::{Bytes, Incoming},
     header::{
-        CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
+        CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
         SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
     },
     upgrade::{OnUpgrade, Parts, Upgraded},
@@ -18,7 +25,6 @@ use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::{
-        OwnedSemaphorePermit,
         mpsc::{self, error::TrySendError},
         oneshot,
     },
@@ -27,10 +33,11 @@ use tokio::{
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use trunkline_core::{
     Identity, Refusal, SessionId,
-    handshake::{Answer, RequestFault, TokenFault, UpgradeRequest},
+    handshake::{Answer, RequestFault, TokenFault, UpgradeRequest, select_subprotocol},
+    origin::Policy,
 };
 
-use super::{Answered, Front, Gate};
+use super::{Answered, Front, Gate, Place, Visit};
 use crate::{
     clock::unix_seconds,
     endpoint::Command,
@@ -40,63 +47,79 @@ use crate::{
     transport::Transport,
 };
 
-/// What `Retry-After` says where no endpoint is known yet, in seconds.
-const RETRY_AFTER_SECONDS: u64 = 5;
+/// How long a client that is turned away may take for its part of that, and how much is read of it.
+const TURN_AWAY_TIME: Duration = Duration::from_secs(1);
+/// How long its request is waited for, so that the answer does not come before it.
+const REQUEST_TIME: Duration = Duration::from_millis(250);
+const TURN_AWAY_READS: usize = 16;
 
 /// A client that is to be let in.
 struct Welcome {
     user: String,
     session: SessionId,
     commands: mpsc::Sender<Command>,
-    permit: OwnedSemaphorePermit,
-    /// The subprotocol that its token came with.
+    place: Place,
+    /// The subprotocol that is spoken, if it asked for one that there is.
     subprotocol: Option<HeaderValue>,
 }
 
-/// Answers a request that is not about health. Where `clients` are not served there is no endpoint.
+/// Answers a request that is not about health. Without a `visit` clients are not served, and there is no endpoint.
 pub(super) async fn answer(
     front: &Rc<Front>,
     mut request: Request<Incoming>,
     peer: SocketAddr,
-    clients: bool,
+    visit: Option<&Visit>,
 ) -> Answered {
     let upgrade = hyper::upgrade::on(&mut request);
-    let gate = if clients { find(front, request.uri().path()) } else { Err(Answer::NotFound) };
-    let (gate, params) = match gate {
+    let found = visit.ok_or(Answer::NotFound).and_then(|visit| Ok((find(front, &request, visit)?, visit)));
+    let client = visit.map_or(peer.ip(), Visit::client);
+    let refuse = |answer, gate| refuse(front, answer, gate, peer, client);
+    let (found, visit) = match found {
         Ok(found) => found,
-        Err(answer) => return refuse(answer, None, peer),
+        Err(answer) => return refuse(answer, None),
     };
-    let welcome = match decide(front, gate, params, &request).await {
+    let gate = found.gate;
+    let welcome = match decide(front, found, visit, &request).await {
         Ok(welcome) => welcome,
-        Err(answer) => return refuse(answer, Some(gate), peer),
+        Err(answer) => return refuse(answer, Some(gate)),
     };
     let response = switch(request.headers(), welcome.subprotocol.clone());
     let (endpoint, user, session) = (&gate.config.name, &welcome.user, welcome.session);
-    tracing::debug!(target: "handshake", endpoint, %peer, ?user, ?session, "admitted");
+    tracing::debug!(target: "handshake", endpoint, %peer, %client, ?user, ?session, "admitted");
     tokio::task::spawn_local(hand_on(welcome, upgrade));
     response
 }
 
-type Params<'a> = Vec<(&'a str, Cow<'a, str>)>;
+/// The endpoint that is asked for.
+struct Found<'a> {
+    gate: &'a Gate,
+    index: usize,
+    params: Vec<(&'a str, Cow<'a, str>)>,
+}
 
-fn find<'a>(front: &'a Front, path: &'a str) -> Result<(&'a Gate, Params<'a>), Answer> {
+fn find<'a>(front: &'a Front, request: &'a Request<Incoming>, visit: &Visit) -> Result<Found<'a>, Answer> {
     if front.draining.get() {
         return Err(Answer::Draining);
     }
+    visit.ask(request.headers())?;
+    let path = request.uri().path();
     let found = front.routes.find(path).map_err(|_| Answer::BadRequest(RequestFault::Path))?;
     let found = found.ok_or(Answer::NotFound)?;
     let gate = front.gates.get(found.index).ok_or(Answer::NotFound)?;
-    Ok((gate, found.params))
+    Ok(Found { gate, index: found.index, params: found.params })
 }
 
 async fn decide(
     front: &Front,
-    gate: &Gate,
-    params: Params<'_>,
+    found: Found<'_>,
+    visit: &Visit,
     request: &Request<Incoming>,
 ) -> Result<Welcome, Answer> {
+    let Found { gate, index, params } = found;
     check_upgrade(request)?;
+    check_origin(gate, request.headers())?;
     let (claims, subprotocol) = authenticate(front, gate, request).await?;
+    front.door.attempt_of_user(index, &claims.user, gate.config.attempts_per_user)?;
     let params = params.iter().map(|(name, value)| (*name, value.as_ref()));
     let identity = Identity::new(&claims.user, params);
     // A place that no session comes to need is given back at once.
@@ -110,7 +133,8 @@ async fn decide(
     let mut asked = Asked { commands: gate.commands.clone(), answer: admitted, session: None };
     asked.wait().await?;
     let session = asked.session.take().ok_or(Answer::Full)?;
-    Ok(Welcome { user: claims.user, session, commands: gate.commands.clone(), permit, subprotocol })
+    let place = Place::new(permit, visit.take_seat());
+    Ok(Welcome { user: claims.user, session, commands: gate.commands.clone(), place, subprotocol })
 }
 
 /// A session that was asked for and that nobody has taken. hyper drops a request whose client has gone wherever it
@@ -145,10 +169,25 @@ impl Drop for Asked {
     }
 }
 
+/// The values of a header, one for each line on which it came.
+fn lines(headers: &HeaderMap, name: HeaderName) -> Vec<&[u8]> {
+    headers.get_all(name).iter().map(HeaderValue::as_bytes).collect()
+}
+
+/// Whether pages of the origin that the request comes from may connect.
+fn check_origin(gate: &Gate, headers: &HeaderMap) -> Result<(), Answer> {
+    let takes_cookies =
+        gate.config.token.sources.iter().any(|source| matches!(source, token::Source::Cookie(_)));
+    let policy = match &gate.config.origins {
+        Some(origins) => Policy::Listed(origins),
+        None if takes_cookies => Policy::SameHost,
+        None => Policy::Any,
+    };
+    let allowed = policy.allows(&lines(headers, ORIGIN), &lines(headers, HOST));
+    if allowed { Ok(()) } else { Err(Answer::ForeignOrigin) }
+}
+
 fn check_upgrade(request: &Request<Incoming>) -> Result<(), Answer> {
-    fn lines(headers: &HeaderMap, name: HeaderName) -> Vec<&[u8]> {
-        headers.get_all(name).iter().map(HeaderValue::as_bytes).collect()
-    }
     let headers = request.headers();
     UpgradeRequest {
         method: request.method().as_str(),
@@ -172,8 +211,13 @@ async fn authenticate(
         Ok(claims) => claims,
         Err(denied) => with_newer_keys(front, gate, &found.token, denied).await?,
     };
-    let subprotocol = found.subprotocol.and_then(|name| HeaderValue::from_str(name).ok());
-    Ok((claims, subprotocol))
+    // Whoever offers the name that its token follows has offered nothing else that is sure to be a subprotocol.
+    let offered = || {
+        let offers = lines(request.headers(), SEC_WEBSOCKET_PROTOCOL);
+        select_subprotocol(&offers, &gate.config.subprotocols)
+    };
+    let subprotocol = found.subprotocol.or_else(offered);
+    Ok((claims, subprotocol.and_then(|name| HeaderValue::from_str(name).ok())))
 }
 
 /// Looks whether newer keys prove what a token says. Where none are to be had for now, what is known has to do: so
@@ -226,10 +270,10 @@ fn switch(headers: &HeaderMap, subprotocol: Option<HeaderValue>) -> Answered {
 }
 
 /// Any answer but 101: a small JSON body says what was wrong.
-fn refuse(answer: Answer, gate: Option<&Gate>, peer: SocketAddr) -> Answered {
+fn refuse(front: &Front, answer: Answer, gate: Option<&Gate>, peer: SocketAddr, client: IpAddr) -> Answered {
     let endpoint = gate.map(|gate| gate.config.name.as_str());
     let (status, code) = (answer.status(), answer.code());
-    tracing::debug!(target: "handshake", endpoint, %peer, status, code, "refused");
+    tracing::debug!(target: "handshake", endpoint, %peer, %client, status, code, "refused");
     let mut response = Response::new(Full::new(Bytes::from(explain(answer))));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     let headers = response.headers_mut();
@@ -240,24 +284,40 @@ fn refuse(answer: Answer, gate: Option<&Gate>, peer: SocketAddr) -> Answered {
         }
     }
     if answer.retry_after() {
-        let seconds = gate.map_or(RETRY_AFTER_SECONDS, |gate| gate.config.retry_after.as_secs());
-        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        let least = gate.map_or(front.limits.retry_after, |gate| gate.config.retry_after);
+        headers.insert(RETRY_AFTER, HeaderValue::from(front.door.retry_after(least)));
     }
     response
 }
 
-/// Answers what hyper cannot read, or would answer without saying what is wrong.
-pub(super) async fn refuse_raw(mut stream: TcpStream, peer: SocketAddr, fault: RequestFault) {
-    let answer = Answer::BadRequest(fault);
-    tracing::debug!(target: "handshake", %peer, status = answer.status(), code = answer.code(), "refused");
+/// Answers a connection whose request is not looked at: it is none, or there is no time for it. `retry_after` is in
+/// seconds, and said where the answer says so.
+pub(super) async fn turn_away(mut stream: TcpStream, peer: SocketAddr, answer: Answer, retry_after: u64) {
+    let status = StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    tracing::debug!(target: "handshake", %peer, status = status.as_u16(), code = answer.code(), "refused");
     let body = explain(answer);
-    let head = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n";
-    let response = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
-    // What has come is read first, or the end of the connection would take the answer with it. Whether that can be
-    // written is no more of our concern.
-    let _ = stream.read(&mut [0; 1024]).await;
-    let _ = stream.write_all(response.as_bytes()).await;
-    let _ = stream.shutdown().await;
+    let mut response =
+        format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nConnection: close\r\n");
+    // Writing to a string cannot fail.
+    if answer.retry_after() {
+        let _ = write!(response, "Retry-After: {retry_after}\r\n");
+    }
+    let _ = write!(response, "Content-Length: {}\r\n\r\n{body}", body.len());
+    // What has come is read, before and after, or the end of the connection would take the answer with it. Whether that can
+    // be written is no more of our concern.
+    let turned_away = async {
+        let mut buffer = [0; 1024];
+        let _ = timeout(REQUEST_TIME, stream.read(&mut buffer)).await;
+        stream.write_all(response.as_bytes()).await?;
+        stream.shutdown().await?;
+        for _ in 0..TURN_AWAY_READS {
+            if stream.read(&mut buffer).await? == 0 {
+                break;
+            }
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    let _ = timeout(TURN_AWAY_TIME, turned_away).await;
 }
 
 /// The body of an answer.
@@ -268,9 +328,9 @@ fn explain(answer: Answer) -> String {
 /// Hands an admitted client's connection on to its endpoint, once the 101 is written; a client that does not get it
 /// has left.
 async fn hand_on(welcome: Welcome, upgrade: OnUpgrade) {
-    let Welcome { session, commands, permit, .. } = welcome;
+    let Welcome { session, commands, place, .. } = welcome;
     let command = match upgrade.await.ok().and_then(take_socket) {
-        Some((transport, early)) => Command::Attach { session, transport, early, permit },
+        Some((transport, early)) => Command::Attach { session, transport, early, place },
         None => Command::Abandon { session },
     };
     // The driver takes commands for as long as it lives.

@@ -1,5 +1,6 @@
 //! The front: connections are accepted, handshakes answered, and clients handed on to their endpoint's thread.
 
+mod door;
 mod handshake;
 mod health;
 
@@ -18,9 +19,12 @@ use tokio::{
     time::{sleep, timeout},
 };
 use trunkline_core::{
-    handshake::{RequestFault, may_be_http},
+    handshake::{Answer, RequestFault, may_be_http},
     path::Routes,
 };
+
+pub(crate) use self::door::{Doorkeeper, Place};
+use self::door::{TURNING_AWAY_MAX, Visit};
 
 use crate::{
     config::{EndpointConfig, Limits},
@@ -33,8 +37,10 @@ use crate::{
 
 /// How long accepting pauses when the system has no more descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Handshakes under way on a listener at most; further connections wait to be accepted.
-pub(crate) const HANDSHAKES_MAX: usize = 1024;
+/// Connections of a listener for health alone, at most; further ones wait to be accepted.
+const HEALTH_CONNECTIONS_MAX: usize = 256;
+/// Connections that are neither counted among clients nor among handshakes.
+pub(crate) const OTHER_CONNECTIONS_MAX: usize = HEALTH_CONNECTIONS_MAX + TURNING_AWAY_MAX;
 /// Handshakes at most that wait for an issuer's newer keys; the others keep their places.
 pub(crate) const LOOKUPS_MAX: usize = 256;
 
@@ -56,6 +62,7 @@ pub(crate) struct Front {
     /// By the index of their template in `routes`.
     pub gates: Vec<Gate>,
     pub draining: Cell<bool>,
+    pub door: Rc<Doorkeeper>,
     /// Places for clients.
     pub connections: Arc<Semaphore>,
     /// Places for handshakes that wait for newer keys.
@@ -71,21 +78,31 @@ pub(crate) struct Serves {
 
 type Answered = Response<Full<Bytes>>;
 
-/// Accepts connections for as long as it is polled; each takes one of the [`HANDSHAKES_MAX`] places in `handshakes`.
-pub(crate) async fn accept(
-    front: Rc<Front>,
-    listener: TcpListener,
-    serves: Serves,
-    handshakes: Arc<Semaphore>,
-) {
+/// Accepts connections for as long as it is polled. Clients never wait to be accepted: who is too many is told so.
+pub(crate) async fn accept(front: Rc<Front>, listener: TcpListener, serves: Serves) {
+    let for_health = Arc::new(Semaphore::new(HEALTH_CONNECTIONS_MAX));
     loop {
-        // The semaphore is never closed.
-        let Ok(place) = Arc::clone(&handshakes).acquire_owned().await else { return };
+        let place = match serves.clients {
+            true => None,
+            // The semaphore is never closed.
+            false => Arc::clone(&for_health).acquire_owned().await.ok(),
+        };
         match listener.accept().await {
             Ok((stream, peer)) => {
+                let visit = match serves.clients {
+                    true => match front.door.arrive(peer) {
+                        Ok(visit) => Some(Rc::new(visit)),
+                        Err(answer) => {
+                            let answer = if front.draining.get() { Answer::Draining } else { answer };
+                            turn_away(&front, stream, peer, answer);
+                            continue;
+                        }
+                    },
+                    false => None,
+                };
                 let front = Rc::clone(&front);
                 tokio::task::spawn_local(async move {
-                    serve(front, stream, peer, serves).await;
+                    serve(front, stream, peer, serves, visit).await;
                     drop(place);
                 });
             }
@@ -97,15 +114,31 @@ pub(crate) async fn accept(
     }
 }
 
+/// Turns a connection away before it has said anything: with an answer, or, where too many get one already, without.
+fn turn_away(front: &Rc<Front>, stream: TcpStream, peer: SocketAddr, answer: Answer) {
+    let Some(place) = front.door.turning_away(answer) else { return };
+    let retry_after = front.door.retry_after(front.limits.retry_after);
+    tokio::task::spawn_local(async move {
+        handshake::turn_away(stream, peer, answer, retry_after).await;
+        drop(place);
+    });
+}
+
 /// Answers what comes over one connection, until it is upgraded, ends, or has taken too long.
-async fn serve(front: Rc<Front>, stream: TcpStream, peer: SocketAddr, serves: Serves) {
+async fn serve(
+    front: Rc<Front>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    serves: Serves,
+    visit: Option<Rc<Visit>>,
+) {
     if net::tune_client(&stream).is_err() {
         return;
     }
     let limit = front.limits.handshake_timeout;
     let served = async {
-        if let Some(transport) = begin(&front, stream, peer, serves).await {
-            serve_http(front, transport, peer, serves).await;
+        if let Some(transport) = begin(&front, stream, peer, visit.as_deref()).await {
+            serve_http(front, transport, peer, serves, visit).await;
         }
     };
     if timeout(limit, served).await.is_err() {
@@ -114,15 +147,33 @@ async fn serve(front: Rc<Front>, stream: TcpStream, peer: SocketAddr, serves: Se
 }
 
 /// What HTTP is to be spoken over, once the connection has shown what it is; `None`: it has ended, or been told why
-/// it is of no use.
-async fn begin(front: &Front, mut stream: TcpStream, peer: SocketAddr, serves: Serves) -> Option<Transport> {
-    let tls = front.tls.as_ref().filter(|_| serves.clients);
+/// it is of no use. Where there is no `visit`, only questions about health are answered, without TLS.
+async fn begin(
+    front: &Rc<Front>,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    visit: Option<&Visit>,
+) -> Option<Transport> {
+    if let Some(visit) = visit {
+        match visit.introduce(&mut stream).await {
+            Ok(None) => {}
+            Ok(Some(answer)) => {
+                turn_away(front, stream, peer, answer);
+                return None;
+            }
+            Err(error) => {
+                tracing::debug!(target: "handshake", %peer, %error, "no PROXY header");
+                return None;
+            }
+        }
+    }
+    let tls = front.tls.as_ref().filter(|_| visit.is_some());
     let (expected, fault): (fn(&[u8]) -> bool, _) = match tls {
         Some(_) => (tls::may_be_tls, RequestFault::NotTls),
         None => (may_be_http, RequestFault::NotHttp),
     };
     if !net::begins(&mut stream, expected).await.ok()? {
-        handshake::refuse_raw(stream, peer, fault).await;
+        handshake::turn_away(stream, peer, Answer::BadRequest(fault), 0).await;
         return None;
     }
     let Some(tls) = tls else { return Some(Transport::plain(stream)) };
@@ -137,11 +188,17 @@ async fn begin(front: &Front, mut stream: TcpStream, peer: SocketAddr, serves: S
     }
 }
 
-async fn serve_http(front: Rc<Front>, transport: Transport, peer: SocketAddr, serves: Serves) {
+async fn serve_http(
+    front: Rc<Front>,
+    transport: Transport,
+    peer: SocketAddr,
+    serves: Serves,
+    visit: Option<Rc<Visit>>,
+) {
     let limits = front.limits.clone();
     let service = service_fn(move |request| {
-        let front = Rc::clone(&front);
-        async move { Ok::<_, Infallible>(answer(&front, request, peer, serves).await) }
+        let (front, visit) = (Rc::clone(&front), visit.clone());
+        async move { Ok::<_, Infallible>(answer(&front, request, peer, serves, visit.as_deref()).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -155,11 +212,17 @@ async fn serve_http(front: Rc<Front>, transport: Transport, peer: SocketAddr, se
     }
 }
 
-async fn answer(front: &Rc<Front>, request: Request<Incoming>, peer: SocketAddr, serves: Serves) -> Answered {
+async fn answer(
+    front: &Rc<Front>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    serves: Serves,
+    visit: Option<&Visit>,
+) -> Answered {
     if serves.health
         && let Some(answer) = health::answer(front, request.uri())
     {
         return answer;
     }
-    handshake::answer(front, request, peer, serves.clients).await
+    handshake::answer(front, request, peer, visit).await
 }

@@ -3,7 +3,9 @@
 use proptest::{collection::vec, prelude::*, sample::select};
 use trunkline_core::{
     Refusal,
-    handshake::{Answer, RequestFault, TokenFault, UpgradeRequest, may_be_http},
+    handshake::{
+        Answer, RequestFault, TokenFault, UpgradeRequest, may_be_http, select_subprotocol, spread_retry_after,
+    },
 };
 
 const TOKEN_FAULTS: [TokenFault; 10] = [
@@ -24,8 +26,10 @@ fn table() -> Vec<(Answer, u16, bool)> {
     let mut rows = vec![
         (Answer::Draining, 503, true),
         (Answer::TooMany, 429, true),
+        (Answer::Busy, 503, true),
         (Answer::BadRequest(RequestFault::NotHttp), 400, false),
         (Answer::BadRequest(RequestFault::Path), 400, false),
+        (Answer::BadRequest(RequestFault::Forwarded), 400, false),
         (Answer::NotFound, 404, false),
         (Answer::UpgradeRequired, 426, false),
         (Answer::BadKey, 400, false),
@@ -222,4 +226,40 @@ fn what_can_be_http_is_told_by_its_first_line() {
     ];
     http.iter().for_each(|bytes| assert!(may_be_http(bytes), "{bytes:?}"));
     other.iter().for_each(|bytes| assert!(!may_be_http(bytes), "{bytes:?}"));
+}
+
+#[test]
+fn the_first_offer_that_is_supported_is_selected_byte_for_byte() {
+    let cases: [(&[&[u8]], Option<&str>); 9] = [
+        (&[], None),
+        (&[b""], None),
+        (&[b"v3"], None),
+        (&[b"v1"], Some("v1")),
+        (&[b"v1, v2"], Some("v1")),
+        (&[b"v3 ,, v2,v1"], Some("v2")),
+        (&[b"v3", b"\tv1 "], Some("v1")),
+        (&[b"V1, v10"], None),
+        (&[b"\xff, v2"], Some("v2")),
+    ];
+    for (offers, selected) in cases {
+        assert_eq!(select_subprotocol(offers, &["v2", "v1"]), selected, "{offers:?}");
+    }
+    let late = [&b"x,".repeat(32)[..], b"v1"].concat();
+    assert_eq!(select_subprotocol(&[&late], &["v1"]), None);
+}
+
+proptest! {
+    #[test]
+    fn those_who_are_to_come_back_are_spread_from_once_to_twice_the_time(least in 0..4_000_u64, chance in any::<u64>()) {
+        let seconds = spread_retry_after(least, chance);
+        prop_assert!((least..=2 * least).contains(&seconds));
+    }
+}
+
+#[test]
+fn each_second_of_the_spread_is_as_likely_as_another() {
+    let mut counts = [0; 6];
+    (0..600).for_each(|chance| counts[(spread_retry_after(5, chance) - 5) as usize] += 1);
+    assert_eq!(counts, [100; 6]);
+    assert_eq!(spread_retry_after(u64::MAX, u64::MAX), u64::MAX);
 }

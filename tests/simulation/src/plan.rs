@@ -144,8 +144,10 @@ impl Plan {
             r#"
             listen.address = "0.0.0.0:8080"
             limits.workers = 2
+            limits.per_address.attempts_burst = 1000000
             drain = {{ time = "2s", confirm_timeout = "1s" }}
             [defaults]
+            per_user.attempts_burst = 1000000
             reopen_gap = "{REOPEN_GAP_MS}ms"
             crossing_window = "10s"
             close_timeout = "2s"

@@ -498,3 +498,47 @@ fn issuers_whose_tables_are_wrong() {
         ),
     );
 }
+
+#[test]
+fn an_origin_or_a_subprotocol_that_is_none() {
+    let origin = |value: &str, what: &str| {
+        says(
+            &format!("origins = \"{value}\""),
+            &format!("line 5: endpoints.lobby.origins: \"{value}\" {what}"),
+        );
+    };
+    let form = "is not an origin; write one such as \"https://app.example.com\"";
+    origin("app.example.com", form);
+    origin("*", form);
+    origin("https://app.example.com/", "has more than scheme, host and port; take out what follows them");
+    let star = "has a star where none may be; it stands for subdomains, as in \"https://*.example.com\"";
+    origin("https://*.com", star);
+    says(
+        "origins = [\"https://a.example\", \"HTTPS://A.example:443\"]",
+        "line 5: endpoints.lobby.origins: \"https://a.example\" is listed twice; take one out",
+    );
+    says(
+        "subprotocols = [\"chat v1\"]",
+        "line 5: endpoints.lobby.subprotocols: \"chat v1\" cannot be a subprotocol; take 1 to 64 letters, digits, -, _ and .",
+    );
+}
+
+#[test]
+fn proxies_that_are_none_or_are_missing() {
+    says(
+        "[listen]\ntrusted_proxies = \"lb.example\"",
+        "line 6: listen.trusted_proxies: \"lb.example\" is not an IP address or network; write one such as \"192.0.2.7\" or \"10.0.0.0/8\"",
+    );
+    says(
+        "[listen]\ntrusted_proxies = \"10.0.0.1/8\"",
+        "line 6: listen.trusted_proxies: \"10.0.0.1/8\" has bits beyond its prefix; write 10.0.0.0/8",
+    );
+    says(
+        "[listen]\ntrusted_proxies = \"::ffff:10.0.0.1\"",
+        "line 6: listen.trusted_proxies: \"::ffff:10.0.0.1\" is an IPv4 address; write it as one",
+    );
+    says(
+        "[listen]\nclient_address = \"forwarded\"",
+        "line 6: listen.client_address: believes nobody without listen.trusted_proxies; write trusted_proxies = \"10.0.0.0/8\", or leave this key out",
+    );
+}

@@ -170,3 +170,21 @@ fn tables_of_issuers_are_inherited_whole_or_not_at_all() {
     assert_eq!(bound(&format!("token.issuers.c = {}\n{defaults}", table("c"))), ["c"]);
     assert_eq!(bound(&format!("token.jwks_url = \"http://localhost/\"\n{defaults}")), [""; 0]);
 }
+
+#[test]
+fn the_door_is_the_machines_default_and_what_is_said_of_it() {
+    let limits = |more: &str| parse(&lobby(more)).unwrap_or_else(|problems| panic!("{problems}")).limits;
+    assert_eq!(limits("").door, DoorSettings::default());
+    let door = limits("[limits]\nhandshakes_per_second = 50\nper_address.attempts_burst = 7").door;
+    assert_eq!(door.attempts, Rate { burst: 50, per_minute: 3_000 });
+    assert_eq!(door.attempts_per_address, Rate { burst: 7, per_minute: 1_200 });
+}
+
+#[test]
+fn an_address_is_a_network_of_its_own() {
+    let config = parse(&lobby("[listen]\ntrusted_proxies = [\"192.0.2.7\", \"2001:db8::/32\"]"));
+    let proxies = config.unwrap_or_else(|problems| panic!("{problems}")).client_address.proxies;
+    let trusts = |text: &str| proxies.trusts(text.parse().expect("it is an address"));
+    assert!(trusts("192.0.2.7") && trusts("::ffff:192.0.2.7") && trusts("2001:db8:7::1"));
+    assert!(!trusts("192.0.2.8") && !trusts("2001:db9::1"));
+}

@@ -8,6 +8,7 @@ use std::{
 };
 
 pub mod action;
+pub mod arrival;
 mod base64;
 pub mod event;
 pub mod path;

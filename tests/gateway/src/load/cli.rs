@@ -4,7 +4,7 @@ use std::{env, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{settings::Rates, subject::Kind};
+use super::{settings::Rates, subject::Kind, tokens::Signing};
 
 /// Measures a gateway, and a plain echo server beside it. Everything runs on loopback and ends by itself.
 #[derive(Parser, Debug)]
@@ -98,6 +98,23 @@ pub(super) enum Command {
         /// What the backend reads in a millisecond, at the most; 0: all that it can.
         #[arg(long, default_value_t = 0)]
         backend_bytes_per_ms: usize,
+    },
+    /// All clients at once, at a gateway that has just begun, with one in session beside them.
+    Storm {
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=CLIENTS_MAX))]
+        clients: u32,
+        /// What tokens are signed with.
+        #[arg(long, value_enum, default_value_t = Signing::Hs256)]
+        algorithm: Signing,
+        /// How often a client comes again, when it is told to or the connection fails.
+        #[arg(long, default_value_t = 10)]
+        tries: u32,
+        /// One more line for the gateway's configuration, such as `limits.handshakes_max = 512`.
+        #[arg(long, value_name = "LINE")]
+        with: Vec<String>,
+        /// The gateway is one that knows no limits on what comes from one address.
+        #[arg(long)]
+        unlimited: bool,
     },
     /// The echoing backend.
     #[command(hide = true)]

@@ -19,6 +19,7 @@ mod report;
 mod settings;
 mod slow_client;
 mod stall;
+mod storm;
 mod subject;
 mod text;
 mod tokens;
@@ -81,6 +82,9 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             let plan =
                 fair::Plan { clients, time: Duration::from_secs(seconds), rates, backend_bytes_per_ms };
             fair::fair(&gateway, plan, json)
+        }
+        Command::Storm { clients, algorithm, tries, ref with, unlimited } => {
+            storm::storm(&gateway, &storm::Storm { clients, algorithm, tries, with, unlimited }, json)
         }
         Command::Backend => Ok(backend::run()?),
         Command::Plain => Ok(plain::run()?),

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use clap::ValueEnum;
 
-use super::tokens::SECRET;
+use super::tokens::{SECRET, Signing};
 
 /// What differs from load to load; all else is the default of docs/configuration.md.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Settings {
     /// Clients at most.
     pub(super) clients: u32,
@@ -17,6 +17,11 @@ pub(super) struct Settings {
     pub(super) rates: Rates,
     /// How large a message of a client may be.
     pub(super) message_bytes_max: usize,
+    /// What tokens are signed with, and the public key in PEM where there is one.
+    pub(super) algorithm: Signing,
+    pub(super) public_key: Option<String>,
+    /// More lines.
+    pub(super) with: Vec<String>,
 }
 
 /// How fast a client may send.
@@ -38,17 +43,31 @@ pub(super) const READ_BYTES: u64 = 16 << 10;
 const SPARE_CONNECTIONS: u32 = 100;
 
 impl Settings {
-    pub(super) const fn of(clients: u32) -> Self {
-        Settings { clients, pong_timeout_seconds: 120, rates: Rates::Off, message_bytes_max: 128 << 10 }
+    pub(super) fn of(clients: u32) -> Self {
+        Settings {
+            clients,
+            pong_timeout_seconds: 120,
+            rates: Rates::Off,
+            message_bytes_max: 128 << 10,
+            algorithm: Signing::Hs256,
+            public_key: None,
+            with: ONE_ADDRESS.map(str::to_owned).to_vec(),
+        }
     }
 
     /// As a configuration file.
     pub(super) fn text(&self, listen: SocketAddr, backend: SocketAddr) -> String {
+        let key = match self.public_key {
+            Some(_) => format!("public_key_file = \"{PUBLIC_KEY_FILE}\""),
+            None => format!("secret = \"{SECRET}\""),
+        };
+        let with = self.with.join("\n");
         format!(
             r#"
 listen.address = "{listen}"
 log.level = "warn"
 limits.connections_max = {connections}
+{with}
 
 [endpoints.load]
 path = "/load/{{room}}"
@@ -61,8 +80,8 @@ message_bytes_max = {message}
 {rates}
 
 [endpoints.load.token]
-algorithms = ["HS256"]
-secret = "{SECRET}"
+algorithms = ["{algorithm}"]
+{key}
 "#,
             connections = self.clients + SPARE_CONNECTIONS,
             pong = self.pong_timeout_seconds,
@@ -71,6 +90,18 @@ secret = "{SECRET}"
                 Rates::Off => "rate = { messages_per_second = 0, bytes_per_second = 0 }",
                 Rates::Default => "",
             },
+            algorithm = self.algorithm.name(),
         )
     }
 }
+
+/// Beside the configuration.
+pub(super) const PUBLIC_KEY_FILE: &str = "issuer.pem";
+
+/// All of a load comes from one address.
+const ONE_ADDRESS: [&str; 4] = [
+    "limits.per_address.connections_max = 1000000",
+    "limits.per_address.attempts_burst = 1000000",
+    "limits.per_address.attempts_per_minute = 60000000",
+    "limits.handshakes_per_second = 1000000",
+];

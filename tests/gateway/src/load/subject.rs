@@ -15,7 +15,11 @@ use std::{
 
 use clap::ValueEnum;
 
-use super::{error::Failure, process::Probe, settings::Settings};
+use super::{
+    error::Failure,
+    process::Probe,
+    settings::{PUBLIC_KEY_FILE, Settings},
+};
 
 /// How long a child may take to listen, and a gateway to have its link.
 const START_LIMIT: Duration = Duration::from_secs(10);
@@ -69,6 +73,9 @@ impl Subject {
         let files = Files::new()?;
         let config = files.0.join("trunkline.toml");
         fs::write(&config, settings.text(address, backend_address))?;
+        if let Some(key) = &settings.public_key {
+            fs::write(files.0.join(PUBLIC_KEY_FILE), key)?;
+        }
         let arguments = [OsStr::new("keep"), program.as_os_str(), config.as_os_str()];
         let server = Helper::start(&arguments)?;
         let line = server.hear()?;

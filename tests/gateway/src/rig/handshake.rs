@@ -119,6 +119,18 @@ impl Answer {
         })
     }
 
+    /// What `Retry-After` says, if it is from once to twice so many seconds, as for those who are to be spread.
+    ///
+    /// # Panics
+    ///
+    /// It says something else, or there is none.
+    pub fn retry_after(&self, least: u64) -> u64 {
+        let seconds = self.header("retry-after").and_then(|seconds| seconds.parse().ok());
+        let seconds = seconds.unwrap_or_else(|| panic!("no Retry-After in {self:?}"));
+        assert!((least..=2 * least).contains(&seconds), "{seconds} is not {least} to twice that");
+        seconds
+    }
+
     /// The body as JSON.
     ///
     /// # Panics

@@ -1,6 +1,6 @@
 //! A client without a WebSocket library: it can do everything wrong.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -65,6 +65,19 @@ impl Raw {
     /// Nobody listens.
     pub async fn connect(address: SocketAddr) -> Raw {
         let stream = TcpStream::connect(address).await.expect("somebody listens");
+        stream.set_nodelay(true).expect("the socket is open");
+        Raw { stream, rest: Vec::new() }
+    }
+
+    /// Connects from this address of loopback.
+    ///
+    /// # Panics
+    ///
+    /// Nobody listens.
+    pub async fn connect_from(from: IpAddr, address: SocketAddr) -> Raw {
+        let socket = TcpSocket::new_v4().expect("there is a descriptor");
+        socket.bind(SocketAddr::new(from, 0)).expect("the address is this machine's");
+        let stream = socket.connect(address).await.expect("somebody listens");
         stream.set_nodelay(true).expect("the socket is open");
         Raw { stream, rest: Vec::new() }
     }

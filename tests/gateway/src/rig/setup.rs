@@ -18,6 +18,11 @@ impl Setup {
         Setup(BTreeMap::new())
             .with("listen.address", "127.0.0.1:0")
             .with("limits.handshake_timeout", "10s")
+            // Tests come often, and all from one address. Those of the door set limits of their own.
+            .with("limits.per_address.attempts_burst", 1_000_000)
+            .with("limits.per_address.connections_max", 1_000_000)
+            .with("limits.handshakes_per_second", 1_000_000)
+            .with("defaults.per_user.attempts_burst", 1_000_000)
             .with("drain.time", "0s")
             .with("drain.confirm_timeout", "5s")
             .with("defaults.token.algorithms", json!(["HS256"]))
