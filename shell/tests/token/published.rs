@@ -113,16 +113,16 @@ fn a_set_takes_the_place_of_the_one_before_as_a_whole() {
 fn newer_keys_might_help_only_where_the_named_one_is_not_known_and_the_token_would_do_otherwise() {
     let verifier = verifier(&settings(&[HS256, ES256], vec![key(HS256), url("https://a/")]));
     publish(&verifier, 0, &[jwk(ES256, json!({ "kid": "1" }))]);
-    let es256 = |kid, claims| named(ES256, kid, claims);
-    denies(&verifier, &es256(Some("2"), &ann()), TokenFault::UnknownKey, &[0]);
-    denies(&verifier, &es256(Some("2"), &json!({ "sub": "ann", "exp": NOW })), TokenFault::UnknownKey, &[]);
-    denies(&verifier, &es256(Some("2"), &json!({})), TokenFault::UnknownKey, &[]);
+    let es256 = |kid: Option<&str>, claims: Value| named(ES256, kid, &claims);
+    denies(&verifier, &es256(Some("2"), ann()), TokenFault::UnknownKey, &[0]);
+    denies(&verifier, &es256(Some("2"), json!({ "sub": "ann", "exp": NOW })), TokenFault::UnknownKey, &[]);
+    denies(&verifier, &es256(Some("2"), json!({})), TokenFault::UnknownKey, &[]);
 
     // One that names a known key, or none, has been looked at; and no secret is ever published.
-    let mut forged = es256(Some("1"), &ann());
+    let mut forged = es256(Some("1"), ann());
     forged.replace_range(forged.len() - 4.., "AAAA");
     denies(&verifier, &forged, TokenFault::BadSignature, &[]);
-    let mut forged = es256(None, &ann());
+    let mut forged = es256(None, ann());
     forged.replace_range(forged.len() - 4.., "AAAA");
     denies(&verifier, &forged, TokenFault::BadSignature, &[]);
     let mut forged = named(HS256, Some("2"), &ann());

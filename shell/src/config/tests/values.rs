@@ -2,7 +2,10 @@
 
 use std::{path::Path, time::Duration};
 
-use trunkline_core::{Duplicates, Millis, Settings};
+use trunkline_core::{
+    Duplicates, Millis, Settings,
+    door::{DoorSettings, Rate},
+};
 
 use super::{
     super::{Config, EndpointConfig},
