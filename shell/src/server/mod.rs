@@ -124,8 +124,7 @@ async fn serve(
     if net::tune_client(&stream).is_err() {
         return;
     }
-    let limits = front.limits.clone();
-    let until = Instant::now() + limits.handshake_timeout;
+    let until = Instant::now() + front.limits.handshake_timeout;
     if let Some(visit) = &visit {
         match timeout_at(until, visit.introduce(&mut stream)).await {
             Ok(Ok(None)) => {}
@@ -143,17 +142,43 @@ async fn serve(
         Ok(Err(_)) => return,
         Err(_) => return tracing::debug!(target: "handshake", %peer, "connection took too long"),
     }
+    // Only those who have begun to say something take a turn, so that the silent are in nobody's way.
+    let turn = match &visit {
+        None => None,
+        Some(visit) => match timeout_at(until, visit.turn()).await {
+            Ok(turn) => turn,
+            Err(_) => return tracing::debug!(target: "handshake", %peer, "connection had no turn in time"),
+        },
+    };
+    // What waits is small: this is made when its turn has come.
+    Box::pin(speak_http(front, stream, peer, serves, visit.clone(), until)).await;
+    drop(turn);
+}
+
+/// Answers the requests that come over a connection.
+async fn speak_http(
+    front: Rc<Front>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    serves: Serves,
+    visit: Option<Rc<Visit>>,
+    until: Instant,
+) {
+    let limits = &front.limits;
+    let builder = {
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.handshake_timeout)
+            .max_buf_size(limits.header_bytes_max)
+            .max_headers(limits.headers_max);
+        builder
+    };
     let service = service_fn(move |request| {
         let (front, visit) = (Rc::clone(&front), visit.clone());
         async move { Ok::<_, Infallible>(answer(&front, request, peer, serves, visit.as_deref()).await) }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.handshake_timeout)
-        .max_buf_size(limits.header_bytes_max)
-        .max_headers(limits.headers_max)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
+    let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     match timeout_at(until, connection).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(target: "handshake", %peer, %error, "connection ended"),
