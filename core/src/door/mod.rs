@@ -38,7 +38,7 @@ pub struct DoorSettings {
 impl Default for DoorSettings {
     fn default() -> Self {
         DoorSettings {
-            handshakes_max: 2_048,
+            handshakes_max: 8_192,
             attempts: Rate { burst: 10_000, per_minute: 600_000 },
             connections_per_address_max: 256,
             attempts_per_address: Rate { burst: 300, per_minute: 1_200 },

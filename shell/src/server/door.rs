@@ -16,7 +16,7 @@ use hyper::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     sync::{
-        Notify, OwnedSemaphorePermit, Semaphore,
+        Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit,
         mpsc::{self, UnboundedReceiver, UnboundedSender},
     },
 };
@@ -38,6 +38,8 @@ use crate::{
 
 /// Connections that are being turned away at most; further ones are cut.
 pub(super) const TURNING_AWAY_MAX: usize = 1024;
+/// Handshakes that HTTP is spoken with at once: each has buffers. Others wait, and cost next to nothing.
+const ACTIVE_MAX: usize = 512;
 /// How often the log says how many were turned away.
 const REPORT_INTERVAL: Millis = Millis(10_000);
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -54,6 +56,7 @@ pub(crate) struct Doorkeeper {
     turning_away: Arc<Semaphore>,
     /// Told whenever no handshake is under way any more.
     quiet: Notify,
+    active: Semaphore,
     report: RefCell<Report>,
 }
 
@@ -110,6 +113,7 @@ impl Doorkeeper {
             collect: RefCell::new(collect),
             turning_away: Arc::new(Semaphore::new(TURNING_AWAY_MAX)),
             quiet: Notify::new(),
+            active: Semaphore::new(ACTIVE_MAX),
             report: RefCell::default(),
         })
     }
@@ -225,6 +229,12 @@ impl Visit {
             Source::Peer => Ok(None),
             Source::Client(address) => Ok(self.settle(address).err()),
         }
+    }
+
+    /// Waits until HTTP may be spoken with the client.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed.
+        self.door.active.acquire().await.ok()
     }
 
     /// A request has come. `Err`: what it is answered.

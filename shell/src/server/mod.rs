@@ -137,9 +137,15 @@ async fn serve(
     }
     let limit = front.limits.handshake_timeout;
     let served = async {
-        if let Some(transport) = begin(&front, stream, peer, visit.as_deref()).await {
-            serve_http(front, transport, peer, serves, visit).await;
-        }
+        let Some(transport) = begin(&front, stream, peer, visit.as_deref()).await else { return };
+        // Only those who have begun to say something take a turn, so that the silent are in nobody's way.
+        let turn = match &visit {
+            None => None,
+            Some(visit) => visit.turn().await,
+        };
+        // What waits is small: this is made when its turn has come.
+        Box::pin(serve_http(front, transport, peer, serves, visit.clone())).await;
+        drop(turn);
     };
     if timeout(limit, served).await.is_err() {
         tracing::debug!(target: "handshake", %peer, "connection took too long");
@@ -195,18 +201,21 @@ async fn serve_http(
     serves: Serves,
     visit: Option<Rc<Visit>>,
 ) {
-    let limits = front.limits.clone();
+    let limits = &front.limits;
+    let builder = {
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.handshake_timeout)
+            .max_buf_size(limits.header_bytes_max)
+            .max_headers(limits.headers_max);
+        builder
+    };
     let service = service_fn(move |request| {
         let (front, visit) = (Rc::clone(&front), visit.clone());
         async move { Ok::<_, Infallible>(answer(&front, request, peer, serves, visit.as_deref()).await) }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.handshake_timeout)
-        .max_buf_size(limits.header_bytes_max)
-        .max_headers(limits.headers_max)
-        .serve_connection(TokioIo::new(transport), service)
-        .with_upgrades();
+    let connection = builder.serve_connection(TokioIo::new(transport), service).with_upgrades();
     if let Err(error) = connection.await {
         tracing::debug!(target: "handshake", %peer, %error, "connection ended");
     }

@@ -46,6 +46,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// How long the storm may last.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// The longest time that is told from a longer one.
+const MICROS_MAX: u64 = 600_000_000;
 const EVENTS_MAX: usize = 1024;
 const NAP: Duration = Duration::from_millis(5);
 /// How often the one in session says something.
@@ -140,7 +142,8 @@ fn gather(address: SocketAddr, requests: &[String], tries_max: u32) -> Result<Ga
     let mut due: BinaryHeap<Reverse<(Instant, usize)>> =
         (0..comers.len()).map(|at| Reverse((began, at))).collect();
     let mut gathered = Gathered {
-        served: Histogram::new(3).map_err(|_| Failure::Unmet("no histogram".to_owned()))?,
+        served: Histogram::new_with_max(MICROS_MAX, 3)
+            .map_err(|_| Failure::Unmet("no histogram".to_owned()))?,
         last_served: Duration::ZERO,
         tries: 0,
         told: 0,
@@ -314,7 +317,7 @@ impl InSession {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let measuring = thread::spawn(move || {
-            let mut echoes = Histogram::<u64>::new(3).map_err(|_| ErrorKind::Other)?;
+            let mut echoes = Histogram::<u64>::new_with_max(MICROS_MAX, 3).map_err(|_| ErrorKind::Other)?;
             while !stopped.load(Ordering::Relaxed) {
                 let began = Instant::now();
                 self.echo()?;
