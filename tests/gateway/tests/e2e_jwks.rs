@@ -245,8 +245,9 @@ async fn two_issuers_cannot_vouch_for_each_other() {
         .lobby("token.issuers.b.jwks_url", issuer_b.url());
     let gateway = Gateway::start(&setup).await;
 
+    let mut clients = Vec::new();
     for (key, iss, user) in [(&a, "https://a", "ann"), (&b, "https://b", "bob"), (&b, "b", "ben")] {
-        let _client = with_token(&key.token_from(iss, user)).enter(&gateway).await;
+        clients.push(with_token(&key.token_from(iss, user)).enter(&gateway).await);
         backend.expect(&opened(user)).await;
     }
     let refused = [

@@ -461,7 +461,7 @@ fn issuers_whose_tables_are_wrong() {
         &at("[endpoints.lobby.token.issuers.a]\njwks_url = \"http://localhost/\"\nsecret = \"hush\""),
         &format!(
             "line 6: {table}.a.issuer: is missing; write issuer = \"https://issuer.example\"\n\
-             line 8: {table}.a.secret: is not a key; did you mean issuer?"
+             line 8: {table}.a.secret: is not a key; take it out, or look it up in docs/configuration.md"
         ),
     );
     says_of_token(
