@@ -29,7 +29,8 @@ impl Site {
         // Free when it is asked for; nobody else is told.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let text = format!(
-            "[listen]\naddress = \"{address}\"\nhandover_socket = \"handover.sock\"\n\
+            // All clients are of one address.
+            "[listen]\naddress = \"{address}\"\nhandover_socket = \"handover.sock\"\ntrusted_proxies = \"127.0.0.1\"\n\
              [limits]\nconnections_max = 20000\n\
              [endpoints.lobby]\npath = \"/lobby/{{lobby_id}}\"\nbackend = \"ws://{}/\"\n\
              token.algorithms = [\"HS256\"]\ntoken.secret = \"{SECRET}\"\n{more}",
