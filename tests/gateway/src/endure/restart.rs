@@ -52,7 +52,7 @@ pub(super) async fn run(program: &Path, clients: u32, newcomers: u32, drain: Dur
             let (address, counts) = (site.address, Arc::clone(&counts));
             async move {
                 let user = format!("resident-{number}");
-                match Visitor::enter(address, &user).await {
+                match Visitor::enter(address, &user, 0).await {
                     Ok(visitor) => drop(tokio::spawn(stay(visitor, address, user, counts))),
                     Err(why) => refused(&counts, &why),
                 }
@@ -67,7 +67,7 @@ pub(super) async fn run(program: &Path, clients: u32, newcomers: u32, drain: Dur
             let (address, counts) = (site.address, Arc::clone(&counts));
             tokio::spawn(async move {
                 let user = format!("newcomer-{number}");
-                match Visitor::enter(address, &user).await {
+                match Visitor::enter(address, &user, 0).await {
                     Ok(visitor) => stay(visitor, address, user, counts).await,
                     Err(why) => refused(&counts, &why),
                 }
@@ -123,7 +123,7 @@ async fn stay(mut visitor: Visitor, address: std::net::SocketAddr, user: String,
             () = is_over(&mut over) => return visitor.leave().await,
             () = sleep(Duration::from_secs(1)) => visitor.say().await,
             heard = visitor.hear() => match heard {
-                Heard::Echo => {}
+                Heard::Echo | Heard::Late => {}
                 Heard::Wrong(what) => {
                     say(&what);
                     count(&counts.wrong);
@@ -132,7 +132,7 @@ async fn stay(mut visitor: Visitor, address: std::net::SocketAddr, user: String,
                 Heard::Closed(1001) => {
                     count(&counts.sent_away);
                     drop(visitor);
-                    match Visitor::enter(address, &user).await {
+                    match Visitor::enter(address, &user, 1).await {
                         Ok(again) => visitor = again,
                         Err(why) => return refused(&counts, &why),
                     }

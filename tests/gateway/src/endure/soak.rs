@@ -33,6 +33,8 @@ const GROWTH_MIN_KIB: u64 = 4 << 10;
 #[derive(Default)]
 struct Counts {
     echoes: AtomicU64,
+    /// Echoes that came to the next visit of a user.
+    late: AtomicU64,
     visits: AtomicU64,
     refused: AtomicU64,
     wrong: AtomicU64,
@@ -97,11 +99,12 @@ async fn watch(
             figures.push(gateway.resident_kib());
             let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
             say(&format!(
-                "{:>5.0?}: {} KiB, {} descriptors, {} echoes, {} visits, {} faults, {} refused",
+                "{:>5.0?}: {} KiB, {} descriptors, {} echoes, {} late, {} visits, {} faults, {} refused",
                 began.elapsed(),
                 gateway.resident_kib(),
                 gateway.descriptors(),
                 count(&counts.echoes),
+                count(&counts.late),
                 count(&counts.visits),
                 faults,
                 count(&counts.refused),
@@ -134,8 +137,10 @@ fn conclude(figures: &[u64], at_rest: usize, descriptors: usize, wrong: u64) -> 
 async fn visit_again_and_again(address: SocketAddr, number: u32, counts: Arc<Counts>) {
     // Spread over the pace, so that the load is steady.
     sleep(PACE * (number % 7) / 7).await;
+    let mut visits = 0;
     while !counts.over.load(Ordering::Relaxed) {
-        match Visitor::enter(address, &format!("user-{number}")).await {
+        visits += 1;
+        match Visitor::enter(address, &format!("user-{number}"), visits).await {
             Ok(visitor) => {
                 counts.visits.fetch_add(1, Ordering::Relaxed);
                 visit(visitor, number, &counts).await;
@@ -167,6 +172,9 @@ async fn visit(mut visitor: Visitor, number: u32, counts: &Counts) {
             heard = visitor.hear() => match heard {
                 Heard::Echo => {
                     counts.echoes.fetch_add(1, Ordering::Relaxed);
+                }
+                Heard::Late => {
+                    counts.late.fetch_add(1, Ordering::Relaxed);
                 }
                 Heard::Wrong(what) => {
                     say(&what);

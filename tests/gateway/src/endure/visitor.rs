@@ -17,7 +17,9 @@ use crate::rig::Handshake;
 /// A client that is in.
 pub(super) struct Visitor {
     socket: WebSocketStream<TcpStream>,
+    /// Its user, and how often that has been there before.
     user: String,
+    visit: u64,
     said: u64,
     heard: u64,
 }
@@ -27,6 +29,8 @@ pub(super) struct Visitor {
 pub(super) enum Heard {
     /// One of its own words, in order.
     Echo,
+    /// One that it said when it was there before: a backend that lags behind may say it to whoever is there now.
+    Late,
     /// Anything else.
     Wrong(String),
     /// A close frame.
@@ -37,7 +41,7 @@ pub(super) enum Heard {
 
 impl Visitor {
     /// Comes in, or says why not.
-    pub(super) async fn enter(address: SocketAddr, user: &str) -> Result<Visitor, String> {
+    pub(super) async fn enter(address: SocketAddr, user: &str, visit: u64) -> Result<Visitor, String> {
         let broken = |error: io::Error| format!("{user}: {error}");
         let mut stream = TcpStream::connect(address).await.map_err(broken)?;
         stream.set_nodelay(true).map_err(broken)?;
@@ -58,12 +62,12 @@ impl Visitor {
         }
         let rest = answer.split_off(end);
         let socket = WebSocketStream::from_partially_read(stream, rest, Role::Client, None).await;
-        Ok(Visitor { socket, user: user.to_owned(), said: 0, heard: 0 })
+        Ok(Visitor { socket, user: user.to_owned(), visit, said: 0, heard: 0 })
     }
 
     /// Says its next word. One that cannot is over, which is noticed when it listens.
     pub(super) async fn say(&mut self) {
-        let _ = self.socket.send(Message::text(format!("{} {}", self.user, self.said))).await;
+        let _ = self.socket.send(Message::text(format!("{} {} {}", self.user, self.visit, self.said))).await;
         self.said += 1;
     }
 
@@ -72,15 +76,22 @@ impl Visitor {
         loop {
             match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => {
-                    let word =
-                        text.strip_prefix(&*self.user).and_then(|rest| rest.strip_prefix(' ')?.parse().ok());
-                    return match word {
-                        Some(word) if (self.heard..self.said).contains(&word) => {
-                            self.heard = word + 1;
-                            Heard::Echo
-                        }
-                        _ => Heard::Wrong(format!("{} heard {text:?} after {}", self.user, self.heard)),
-                    };
+                    let mut parts = text.rsplitn(3, ' ');
+                    let (word, visit, user) = (parts.next(), parts.next(), parts.next());
+                    let number =
+                        |part: Option<&str>| part.and_then(|part| part.parse().ok()).unwrap_or(u64::MAX);
+                    let (word, visit, mine) = (number(word), number(visit), user == Some(&*self.user));
+                    if mine && visit < self.visit {
+                        return Heard::Late;
+                    }
+                    if !mine || visit != self.visit || !(self.heard..self.said).contains(&word) {
+                        return Heard::Wrong(format!(
+                            "{} heard {:?} after {}",
+                            self.user, &*text, self.heard
+                        ));
+                    }
+                    self.heard = word + 1;
+                    return Heard::Echo;
                 }
                 Some(Ok(Message::Close(frame))) => {
                     return Heard::Closed(frame.map_or(1005, |frame| frame.code.into()));
