@@ -52,9 +52,14 @@ impl Rate {
     pub const UNLIMITED: Self = Rate { per_second: 0, burst: Millis(0) };
 
     /// What may come at once, in thousandths: a millisecond brings `per_second` of these. At least one whole.
-    const fn depth(self) -> u64 {
-        let depth = self.per_second.saturating_mul(self.burst.0);
-        if depth < WHOLE { WHOLE } else { depth }
+    fn depth(self) -> i64 {
+        let depth = self.per_second.saturating_mul(self.burst.0).max(WHOLE);
+        i64::try_from(depth).unwrap_or(i64::MAX)
+    }
+
+    /// The same in wholes.
+    fn at_once(self) -> u64 {
+        u64::try_from(self.depth()).unwrap_or(0).checked_div(WHOLE).unwrap_or(0)
     }
 }
 
@@ -63,8 +68,8 @@ const WHOLE: u64 = 1_000;
 /// What has come of one thing, less what time has brought since: never more than the burst.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Bucket {
-    /// In thousandths.
-    used: u64,
+    /// In thousandths. Below zero only of one that is behind.
+    used: i64,
     at: Time,
 }
 
@@ -72,27 +77,47 @@ impl Bucket {
     /// Lets time pass. Time that goes backwards stands still.
     fn pass(&mut self, rate: Rate, now: Time) {
         if now > self.at {
-            self.used = self.used.saturating_sub((now - self.at).0.saturating_mul(rate.per_second));
+            let brought = (now - self.at).0.saturating_mul(rate.per_second);
+            self.used = self.used.saturating_sub(i64::try_from(brought).unwrap_or(i64::MAX));
             self.at = now;
         }
     }
 
-    /// How much may come at `now`.
-    pub fn room(&mut self, rate: Rate, now: Time) -> u64 {
+    /// What time has brought beyond what was used is forfeited.
+    fn settle(&mut self) {
+        self.used = self.used.max(0);
+    }
+
+    /// How much may come, at the time that has passed.
+    fn fits(&self, rate: Rate) -> u64 {
         if rate.per_second == 0 {
             return u64::MAX;
         }
+        let room = rate.depth().saturating_sub(self.used);
+        u64::try_from(room).unwrap_or(0).checked_div(WHOLE).unwrap_or(0)
+    }
+
+    fn put(&mut self, rate: Rate, amount: u64) -> bool {
+        let fits = amount <= self.fits(rate);
+        if fits && rate.per_second > 0 {
+            let amount = i64::try_from(amount.saturating_mul(WHOLE)).unwrap_or(i64::MAX);
+            self.used = self.used.saturating_add(amount);
+        }
+        fits
+    }
+
+    /// How much may come at `now`.
+    pub fn room(&mut self, rate: Rate, now: Time) -> u64 {
         self.pass(rate, now);
-        rate.depth().saturating_sub(self.used).checked_div(WHOLE).unwrap_or(0)
+        self.settle();
+        self.fits(rate)
     }
 
     /// Takes `amount` at `now`, if there is room for it.
     pub fn take(&mut self, rate: Rate, now: Time, amount: u64) -> bool {
-        let fits = amount <= self.room(rate, now);
-        if fits && rate.per_second > 0 {
-            self.used = self.used.saturating_add(amount.saturating_mul(WHOLE));
-        }
-        fits
+        self.pass(rate, now);
+        self.settle();
+        self.put(rate, amount)
     }
 
     /// When there will be room for `amount`, or for the whole burst if that is less.
@@ -100,16 +125,17 @@ impl Bucket {
         if rate.per_second == 0 {
             return self.at;
         }
-        let wanted = amount.saturating_mul(WHOLE).min(rate.depth());
+        let wanted = i64::try_from(amount.saturating_mul(WHOLE)).unwrap_or(i64::MAX).min(rate.depth());
         let excess = self.used.saturating_sub(rate.depth().saturating_sub(wanted));
-        self.at + Millis(excess.div_ceil(rate.per_second))
+        self.at + Millis(u64::try_from(excess).unwrap_or(0).div_ceil(rate.per_second))
     }
 }
 
 /// What one client has sent.
 ///
-/// A client that was not read from for a while is *behind*: what it sent meanwhile, at whatever rate, comes all at
-/// once when it is read from again. Whoever is behind is slowed down, never closed.
+/// A client that was not read from for a while is *behind*: what it sent meanwhile comes all at once when it is read
+/// from again. Where an excess closes, that counts as if it had come when it may have been sent: nobody who kept to the
+/// rate is closed because the gateway did not read.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Meter {
     messages: Bucket,
@@ -123,9 +149,12 @@ impl Meter {
         self.behind = true;
     }
 
-    /// All that it has sent has been read.
-    pub const fn catch_up(&mut self) {
-        self.behind = false;
+    /// All that it has sent by `now` has been read.
+    pub fn catch_up(&mut self, rates: &Rates, now: Time) {
+        if self.behind {
+            self.behind = false;
+            self.pass(rates, now);
+        }
     }
 
     /// Whether what it sends may have waited.
@@ -135,12 +164,12 @@ impl Meter {
 
     /// How many bytes to read at `now`, at most `wanted`.
     pub fn may_read(&mut self, rates: &Rates, now: Time, wanted: usize) -> Allowed {
-        if self.closes(rates) {
+        if rates.on_excess == OnExcess::Close {
             return Allowed::Now(wanted);
         }
-        let (room, most) = (self.bytes.room(rates.bytes, now), wanted as u64);
-        let least = most.clamp(1, READ_BYTES_MIN).min(rates.bytes.depth().checked_div(WHOLE).unwrap_or(1));
-        if rates.bytes.per_second == 0 || room >= least {
+        self.pass(rates, now);
+        let (room, least) = (self.bytes.fits(rates.bytes), READ_BYTES_MIN.min(wanted as u64).max(1));
+        if room >= least || room >= rates.bytes.at_once() {
             return Allowed::Now(usize::try_from(room).unwrap_or(usize::MAX).min(wanted));
         }
         Allowed::From(self.bytes.room_at(rates.bytes, least))
@@ -148,12 +177,14 @@ impl Meter {
 
     /// So many bytes were read. `false`: it is to be closed.
     pub fn has_read(&mut self, rates: &Rates, now: Time, bytes: usize) -> bool {
-        self.bytes.take(rates.bytes, now, bytes as u64) || !self.closes(rates)
+        self.pass(rates, now);
+        self.bytes.put(rates.bytes, bytes as u64) || rates.on_excess == OnExcess::Slow
     }
 
     /// Whether a message may be taken at `now`; else when.
     pub fn may_take(&mut self, rates: &Rates, now: Time) -> Allowed {
-        if self.closes(rates) || self.messages.room(rates.messages, now) > 0 {
+        self.pass(rates, now);
+        if rates.on_excess == OnExcess::Close || self.messages.fits(rates.messages) > 0 {
             return Allowed::Now(1);
         }
         Allowed::From(self.messages.room_at(rates.messages, 1))
@@ -161,12 +192,17 @@ impl Meter {
 
     /// A message, a Ping or a Pong was taken. `false`: it is to be closed.
     pub fn has_taken(&mut self, rates: &Rates, now: Time) -> bool {
-        self.messages.take(rates.messages, now, 1) || !self.closes(rates)
+        self.pass(rates, now);
+        self.messages.put(rates.messages, 1) || rates.on_excess == OnExcess::Slow
     }
 
-    /// Whether an excess ends it.
-    fn closes(&self, rates: &Rates) -> bool {
-        rates.on_excess == OnExcess::Close && !self.behind
+    fn pass(&mut self, rates: &Rates, now: Time) {
+        self.messages.pass(rates.messages, now);
+        self.bytes.pass(rates.bytes, now);
+        if !self.behind || rates.on_excess == OnExcess::Slow {
+            self.messages.settle();
+            self.bytes.settle();
+        }
     }
 }
 

@@ -296,7 +296,7 @@ impl Client {
             let mut scratch = hub.scratch.borrow_mut();
             match stream.poll_read(cx, &mut scratch[..wanted]) {
                 Poll::Pending => {
-                    self.meter.borrow_mut().catch_up();
+                    self.meter.borrow_mut().catch_up(&hub.config.rates, now);
                     return Poll::Pending;
                 }
                 Poll::Ready(Ok(0)) => return self.ended(hub),
@@ -307,11 +307,10 @@ impl Client {
                 Poll::Ready(Ok(bytes)) => {
                     self.seen_at.set(now);
                     self.pinged.set(false);
-                    if self.meter.borrow_mut().has_read(&hub.config.rates, now, bytes) {
-                        self.take(hub, now, &mut scratch[..bytes]);
-                    } else {
+                    if !self.meter.borrow_mut().has_read(&hub.config.rates, now, bytes) {
                         self.sends_too_much(hub);
                     }
+                    self.take(hub, now, &mut scratch[..bytes]);
                 }
             }
         }
@@ -372,7 +371,6 @@ impl Client {
     fn sends_too_much(&self, hub: &Hub) {
         self.note_too_fast(hub);
         self.misbehave(hub, CloseCode::POLICY, TOO_FAST);
-        self.meter.borrow_mut().fall_behind();
     }
 
     /// The client will send nothing more.
@@ -428,17 +426,20 @@ impl Client {
                 Phase::Open | Phase::ClosedByGateway => {}
                 Phase::ClosedByClient | Phase::Misbehaved | Phase::Dead => return bytes.len(),
             }
-            if !self.may_take(hub, now) {
-                return used;
-            }
-            match reader.decoder.decode(&mut bytes[used..]) {
+            let frame = match reader.decoder.frame(&bytes[used..]) {
+                Ok(Some(frame)) if frame.completes() && !self.may_take(hub, now) => return used,
+                Ok(Some(frame)) => frame,
                 Ok(None) => return used,
-                Ok(Some((taken, item))) => {
-                    used += taken;
-                    if let Some(item) = item {
-                        self.handle(hub, now, item);
-                    }
+                Err(fault) => {
+                    self.misbehave(hub, fault.code(), fault.reason());
+                    continue;
                 }
+            };
+            let begin = used;
+            used += frame.size();
+            match reader.decoder.take(frame, &mut bytes[begin..used]) {
+                Ok(Some(item)) => self.handle(hub, now, item),
+                Ok(None) => {}
                 Err(fault) => self.misbehave(hub, fault.code(), fault.reason()),
             }
         }

@@ -94,7 +94,7 @@ proptest! {
             if meter.may_take(&rates, Time(at)) == Allowed::Now(1) {
                 prop_assert!(meter.has_taken(&rates, Time(at)) || close);
             }
-            if at % 3 == 0 { meter.fall_behind() } else { meter.catch_up() }
+            if at % 3 == 0 { meter.fall_behind() } else { meter.catch_up(&rates, Time(at)) }
         }
     }
 }
@@ -118,18 +118,44 @@ fn time_that_goes_backwards_brings_nothing() {
     assert!(bucket.take(rate, Time(1_100), 1));
 }
 
-#[test]
-fn whoever_is_behind_is_slowed_down_and_not_closed() {
+/// Messages alone, 10 in a second and 2 at once.
+fn ten_per_second(on_excess: OnExcess) -> Rates {
     let rate = Rate { per_second: 10, burst: Millis(200) };
-    let rates = Rates { messages: rate, bytes: Rate::UNLIMITED, on_excess: OnExcess::Close };
+    Rates { messages: rate, bytes: Rate::UNLIMITED, on_excess }
+}
+
+#[test]
+fn whoever_was_not_read_from_is_closed_only_for_more_than_it_may_have_sent_meanwhile() {
+    let rates = ten_per_second(OnExcess::Close);
     let mut meter = Meter::default();
     meter.fall_behind();
-    assert!(meter.has_taken(&rates, Time(0)));
-    assert!(meter.has_taken(&rates, Time(0)));
-    assert_eq!(meter.may_take(&rates, Time(0)), Allowed::From(Time(100)));
-    meter.catch_up();
-    assert_eq!(meter.may_take(&rates, Time(0)), Allowed::Now(1));
-    assert!(!meter.has_taken(&rates, Time(0)), "it is closed");
+    // 2 at once, and 10 for the second in which it was not read from.
+    for number in 0..12 {
+        assert_eq!(meter.may_take(&rates, Time(1_000)), Allowed::Now(1));
+        assert!(meter.has_taken(&rates, Time(1_000)), "number {number}");
+    }
+    assert!(!meter.has_taken(&rates, Time(1_000)), "it is closed");
+}
+
+#[test]
+fn whoever_has_been_read_from_to_the_end_has_a_burst_and_no_more() {
+    let rates = ten_per_second(OnExcess::Close);
+    let mut meter = Meter::default();
+    meter.fall_behind();
+    meter.catch_up(&rates, Time(1_000));
+    assert!(meter.has_taken(&rates, Time(1_000)));
+    assert!(meter.has_taken(&rates, Time(1_000)));
+    assert!(!meter.has_taken(&rates, Time(1_000)), "it is closed");
+}
+
+#[test]
+fn whoever_is_slowed_down_gains_nothing_by_waiting() {
+    let rates = ten_per_second(OnExcess::Slow);
+    let mut meter = Meter::default();
+    meter.fall_behind();
+    assert!(meter.has_taken(&rates, Time(1_000)));
+    assert!(meter.has_taken(&rates, Time(1_000)));
+    assert_eq!(meter.may_take(&rates, Time(1_000)), Allowed::From(Time(1_100)));
 }
 
 #[test]

@@ -52,11 +52,8 @@ impl Bench {
         };
         bench.happens(Input::Deadline);
         bench.happens(Input::LinkUp { link: LINK });
-        while !bench.up {
-            bench.now = bench.endpoint.next_deadline().expect("a Ping is due");
-            bench.happens(Input::Deadline);
-            bench.answer();
-        }
+        bench.answer();
+        assert!(bench.up, "there is nobody to announce");
         bench
     }
 

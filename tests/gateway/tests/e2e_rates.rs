@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::time::sleep_until;
 use trunkline_gateway_tests::rig::{
     Backend, Client, Gateway, Handshake, Raw, Setup, closed, masked_frame, message, opcode, opened,
 };
@@ -128,21 +129,40 @@ async fn pings_and_pongs_are_not_free() {
 
 #[tokio::test]
 async fn what_waited_while_the_backend_was_away_closes_nobody() {
+    // In this time the rate brings more than is sent; a burst alone is less.
+    const AWAY: Duration = Duration::from_millis(500);
     let mut backend = Backend::absent(false);
     let setup = Setup::new(backend.address())
         .lobby("parked.bytes_max", "1KiB")
-        .lobby("rate.messages_per_second", 20)
-        .lobby("rate.burst", "500ms")
+        .lobby("rate.messages_per_second", 100)
+        .lobby("rate.burst", "100ms")
         .lobby("rate.on_excess", "close");
     let gateway = Gateway::start(&setup).await;
     let mut ann = enter(&gateway, "ann").await;
-    // It is read from until a few of them are parked; then the rest waits, too many to be taken at once.
+    // It is read from until a few of them are parked; the rest waits.
     ann.write(&texts(30, 200)).await;
+    sleep_until(tokio::time::Instant::now() + AWAY).await;
     backend.listen();
     backend.expect(&opened("ann")).await;
     for number in 0..30 {
         backend.expect(&message("ann", &text(number, 200))).await;
     }
+}
+
+#[tokio::test]
+async fn one_that_is_closed_for_sending_too_much_cannot_hide_behind_its_share_of_the_link() {
+    let mut backend = Backend::start().await;
+    let setup = Setup::new(backend.address())
+        .lobby("link.client_share", "1KiB")
+        .lobby("rate.messages_per_second", 10)
+        .lobby("rate.burst", "10s")
+        .lobby("rate.on_excess", "close");
+    let gateway = Gateway::start(&setup).await;
+    let mut fast = enter(&gateway, "fast").await;
+    backend.expect(&opened("fast")).await;
+    // It is stopped for its share again and again before it has sent too much.
+    fast.write(&texts(1_000, 50)).await;
+    assert_eq!(fast.closed().await, (1008, "rate limit exceeded".to_owned()));
 }
 
 #[tokio::test]
