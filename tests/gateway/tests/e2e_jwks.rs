@@ -22,7 +22,7 @@ fn setup(backend: &Backend, issuer: &Issuer) -> Setup {
 
 /// The same, asking often.
 fn eager(backend: &Backend, issuer: &Issuer) -> Setup {
-    setup(backend, issuer).lobby("token.jwks.refresh", "200ms").lobby("token.jwks.timeout", "400ms")
+    setup(backend, issuer).lobby("token.jwks.refresh", "100ms").lobby("token.jwks.timeout", "400ms")
 }
 
 fn with_token(token: &str) -> Handshake {
