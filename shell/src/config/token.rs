@@ -90,11 +90,9 @@ pub(super) fn read(s: &Section<'_>) -> Option<(TokenSettings, Arc<Verifier>)> {
         user_bytes_max: s.get("user_bytes_max", size(1, 4096), 256),
         sources: s.get("sources", list(SOURCE), vec![Source::Header]),
     };
-    s.contradiction(
-        !settings.bound.is_empty() && !settings.issuers.is_empty(),
-        &["issuer", "issuers"],
-        || "issuer stands beside issuers, which say by themselves whom they are for; leave it out".to_owned(),
-    );
+    s.contradiction(!settings.bound.is_empty() && !settings.issuers.is_empty(), &["issuer"], || {
+        "issuer stands beside issuers, which say by themselves whom they are for; leave it out".to_owned()
+    });
     trust_system(s, &mut settings);
     check_there(s, &given);
     match Verifier::new(&settings) {

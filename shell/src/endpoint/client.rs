@@ -426,7 +426,11 @@ impl Client {
                 Phase::Open | Phase::ClosedByGateway => {}
                 Phase::ClosedByClient | Phase::Misbehaved | Phase::Dead => return bytes.len(),
             }
-            let frame = match reader.decoder.frame(&bytes[used..]) {
+            let found = match reader.decoder.frame(&bytes[used..]) {
+                Ok(None) => reader.decoder.foresee(&bytes[used..]).map(|()| None),
+                found => found,
+            };
+            let frame = match found {
                 Ok(Some(frame)) if frame.completes() && !self.may_take(hub, now) => return used,
                 Ok(Some(frame)) => frame,
                 Ok(None) => return used,

@@ -185,7 +185,11 @@ impl Decoder {
 
     /// Looks at what has come of a text frame that is not complete: where that cannot become UTF-8 any more, the rest
     /// is not waited for.
-    fn foresee(&mut self, buffer: &[u8]) -> Result<(), Fault> {
+    ///
+    /// # Errors
+    ///
+    /// As [`Decoder::decode`].
+    pub fn foresee(&mut self, buffer: &[u8]) -> Result<(), Fault> {
         let Some(frame) = self.header(buffer)? else { return Ok(()) };
         let begun = self.fragments.as_ref().filter(|begun| begun.is_text && !begun.complete);
         let cut: &[u8] = match (frame.opcode, begun) {
