@@ -137,13 +137,15 @@ async fn serve(
     }
     let limit = front.limits.handshake_timeout;
     let served = async {
-        let Some(transport) = begin(&front, stream, peer, visit.as_deref()).await else { return };
+        let Some(stream) = begin(&front, stream, peer, visit.as_deref()).await else { return };
         // Only those who have begun to say something take a turn, so that the silent are in nobody's way.
         let turn = match &visit {
             None => None,
             Some(visit) => visit.turn().await,
         };
         // What waits is small: this is made when its turn has come.
+        let tls = front.tls.as_ref().filter(|_| visit.is_some());
+        let Some(transport) = Box::pin(secure(tls, stream, peer)).await else { return };
         Box::pin(serve_http(front, transport, peer, serves, visit.clone())).await;
         drop(turn);
     };
@@ -152,14 +154,14 @@ async fn serve(
     }
 }
 
-/// What HTTP is to be spoken over, once the connection has shown what it is; `None`: it has ended, or been told why
-/// it is of no use. Where there is no `visit`, only questions about health are answered, without TLS.
+/// Waits until the connection has shown what it is; `None`: it has ended, or been told why it is of no use. Where there
+/// is no `visit`, only questions about health are answered, without TLS.
 async fn begin(
     front: &Rc<Front>,
     mut stream: TcpStream,
     peer: SocketAddr,
     visit: Option<&Visit>,
-) -> Option<Transport> {
+) -> Option<TcpStream> {
     if let Some(visit) = visit {
         match visit.introduce(&mut stream).await {
             Ok(None) => {}
@@ -182,6 +184,11 @@ async fn begin(
         handshake::turn_away(stream, peer, Answer::BadRequest(fault), 0).await;
         return None;
     }
+    Some(stream)
+}
+
+/// What HTTP is to be spoken over; `None`: there is no agreement on that.
+async fn secure(tls: Option<&ServerTls>, stream: TcpStream, peer: SocketAddr) -> Option<Transport> {
     let Some(tls) = tls else { return Some(Transport::plain(stream)) };
     match tls::accept(tls.current(), stream).await {
         Ok(transport) => Some(transport),
