@@ -15,7 +15,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     sync::{Semaphore, mpsc, watch},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use trunkline_core::{
     handshake::{RequestFault, may_be_http},
@@ -32,6 +32,8 @@ use crate::{
 
 /// How long accepting pauses when the system has no more descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long it is not said again that accepting fails.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 /// Handshakes under way on a listener at most; further connections wait to be accepted.
 pub(crate) const HANDSHAKES_MAX: usize = 1024;
 
@@ -71,6 +73,7 @@ pub(crate) async fn accept(
     serves: Serves,
     handshakes: Arc<Semaphore>,
 ) {
+    let mut complaints = Complaints::default();
     loop {
         // The semaphore is never closed.
         let Ok(place) = Arc::clone(&handshakes).acquire_owned().await else { return };
@@ -83,9 +86,27 @@ pub(crate) async fn accept(
                 });
             }
             Err(error) => {
-                tracing::warn!(target: "gateway", %error, "cannot accept");
+                complaints.log(&error);
                 sleep(ACCEPT_PAUSE).await;
             }
+        }
+    }
+}
+
+/// The log of failures to accept: one may follow the other for as long as clients hold all descriptors.
+#[derive(Default)]
+struct Complaints {
+    logged_at: Option<Instant>,
+    /// Failures since then.
+    since: u64,
+}
+
+impl Complaints {
+    fn log(&mut self, error: &std::io::Error) {
+        self.since += 1;
+        if self.logged_at.is_none_or(|at| at.elapsed() >= COMPLAINT_INTERVAL) {
+            tracing::warn!(target: "gateway", %error, count = self.since, "cannot accept");
+            *self = Complaints { logged_at: Some(Instant::now()), since: 0 };
         }
     }
 }
