@@ -1,5 +1,7 @@
-//! What the tests of the whole gateway share: a rig of real sockets, the bodies of fuzz targets, and the load tool.
+//! What the tests of the whole gateway share: a rig of real sockets, the bodies of fuzz targets, the load tool,
+//! and the hostile campaign.
 
 pub mod fuzz;
+pub mod hostile;
 pub mod load;
 pub mod rig;
