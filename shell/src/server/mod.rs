@@ -16,7 +16,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     sync::{Semaphore, mpsc, watch},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use trunkline_core::{
     handshake::{Answer, RequestFault, may_be_http},
@@ -43,6 +43,8 @@ const HEALTH_CONNECTIONS_MAX: usize = 256;
 pub(crate) const OTHER_CONNECTIONS_MAX: usize = HEALTH_CONNECTIONS_MAX + TURNING_AWAY_MAX;
 /// Handshakes at most that wait for an issuer's newer keys; the others keep their places.
 pub(crate) const LOOKUPS_MAX: usize = 256;
+/// How long it is not said again that accepting fails.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What the front knows of an endpoint.
 pub(crate) struct Gate {
@@ -81,6 +83,7 @@ type Answered = Response<Full<Bytes>>;
 /// Accepts connections for as long as it is polled. Clients never wait to be accepted: who is too many is told so.
 pub(crate) async fn accept(front: Rc<Front>, listener: TcpListener, serves: Serves) {
     let for_health = Arc::new(Semaphore::new(HEALTH_CONNECTIONS_MAX));
+    let mut complaints = Complaints::default();
     loop {
         let place = match serves.clients {
             true => None,
@@ -107,7 +110,7 @@ pub(crate) async fn accept(front: Rc<Front>, listener: TcpListener, serves: Serv
                 });
             }
             Err(error) => {
-                tracing::warn!(target: "gateway", %error, "cannot accept");
+                complaints.log(&error);
                 sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -122,6 +125,24 @@ fn turn_away(front: &Rc<Front>, stream: TcpStream, peer: SocketAddr, answer: Ans
         handshake::turn_away(stream, peer, answer, retry_after).await;
         drop(place);
     });
+}
+
+/// The log of failures to accept: one may follow the other for as long as clients hold all descriptors.
+#[derive(Default)]
+struct Complaints {
+    logged_at: Option<Instant>,
+    /// Failures since then.
+    since: u64,
+}
+
+impl Complaints {
+    fn log(&mut self, error: &std::io::Error) {
+        self.since += 1;
+        if self.logged_at.is_none_or(|at| at.elapsed() >= COMPLAINT_INTERVAL) {
+            tracing::warn!(target: "gateway", %error, count = self.since, "cannot accept");
+            *self = Complaints { logged_at: Some(Instant::now()), since: 0 };
+        }
+    }
 }
 
 /// Answers what comes over one connection, until it is upgraded, ends, or has taken too long.

@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -34,8 +35,17 @@ pub enum Upgrade {
     /// As it should.
     #[default]
     Accept,
-    /// With these bytes.
+    /// With these bytes, and the end of the connection.
     Answer(&'static str),
+    /// With these bytes, each after this pause; the connection is kept for as long as the gateway keeps it.
+    Hold(Vec<u8>, Duration),
+}
+
+impl Upgrade {
+    /// With this text at once; the connection is kept for as long as the gateway keeps it.
+    pub fn hold(answer: &str) -> Upgrade {
+        Upgrade::Hold(answer.as_bytes().to_vec(), Duration::ZERO)
+    }
 }
 
 /// A backend on a port of its own.
@@ -73,6 +83,8 @@ struct State {
     links: Vec<mpsc::UnboundedSender<Order>>,
     /// Connections that were accepted.
     dials: usize,
+    /// Of those that were kept instead of upgraded: how many the gateway has ended.
+    hung_up: usize,
     upgrade: Upgrade,
 }
 
@@ -222,6 +234,11 @@ impl Backend {
         self.order(Order::Cut);
     }
 
+    /// Ends the newest link without a word, once all that was sent before is on its way.
+    pub fn end(&self) {
+        self.order(Order::End);
+    }
+
     /// Begins the closing handshake on the newest link.
     pub fn close(&self, code: u16) {
         self.order(Order::Close(code));
@@ -303,6 +320,11 @@ impl Backend {
         self.wait("a dial", |state| (state.dials >= dials).then_some(())).await;
     }
 
+    /// Waits until the gateway has ended this many of the connections that were kept instead of upgraded.
+    pub async fn hung_up(&self, times: usize) {
+        self.wait("the gateway hangs up", |state| (state.hung_up >= times).then_some(())).await;
+    }
+
     /// All events so far, taken or not.
     pub fn events(&self) -> Vec<Event> {
         self.shared.state().events.clone()
@@ -366,6 +388,10 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, reads: watch::Receiv
 /// Answers the request for an upgrade, and serves the link.
 async fn greet(stream: TcpStream, shared: Arc<Shared>, reads: watch::Receiver<bool>) {
     let upgrade = shared.state().upgrade.clone();
+    let dialled = || {
+        shared.state().dials += 1;
+        shared.changed.notify_waiters();
+    };
     match upgrade {
         Upgrade::Accept => {
             let Some(socket) = link::accept(stream, &shared.path).await else { return };
@@ -379,11 +405,13 @@ async fn greet(stream: TcpStream, shared: Arc<Shared>, reads: watch::Receiver<bo
             Link { number, shared, orders, reads }.serve(socket).await;
         }
         Upgrade::Answer(answer) => {
-            let dialled = || {
-                shared.state().dials += 1;
-                shared.changed.notify_waiters();
-            };
             link::refuse(stream, &shared.path, dialled, answer.as_bytes()).await;
+        }
+        Upgrade::Hold(answer, pause) => {
+            if link::hold(stream, &shared.path, dialled, &answer, pause).await {
+                shared.state().hung_up += 1;
+                shared.changed.notify_waiters();
+            }
         }
     }
 }

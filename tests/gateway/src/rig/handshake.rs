@@ -88,7 +88,16 @@ impl Handshake {
 
     /// Sends it, and expects to be let in.
     pub async fn enter_raw(&self, gateway: &Gateway) -> Raw {
-        let (raw, answer) = self.ask(gateway.address()).await;
+        self.enter_at(gateway.address()).await
+    }
+
+    /// Sends it to this address, and expects to be let in.
+    ///
+    /// # Panics
+    ///
+    /// It is refused.
+    pub async fn enter_at(&self, address: SocketAddr) -> Raw {
+        let (raw, answer) = self.ask(address).await;
         assert_eq!(answer.status, 101, "refused: {answer:?}");
         raw
     }

@@ -11,7 +11,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::{mpsc, watch},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_tungstenite::{
     WebSocketStream, accept_hdr_async,
@@ -61,6 +61,8 @@ pub(super) enum Order {
     Raw(Vec<u8>),
     /// A reset, with no word.
     Cut,
+    /// The end of the stream, with no word.
+    End,
     /// The closing handshake.
     Close(u16),
 }
@@ -138,6 +140,11 @@ async fn carry_out(order: Order, socket: &mut WebSocketStream<TcpStream>) -> boo
             socket.get_ref().set_zero_linger().expect("the socket is open");
             return false;
         }
+        Order::End => {
+            // A link that has broken has ended.
+            let _ = socket.get_mut().shutdown().await;
+            return false;
+        }
         Order::Close(code) => {
             let frame = CloseFrame { code: CloseCode::from(code), reason: "".into() };
             let _ = socket.close(Some(frame)).await;
@@ -158,13 +165,7 @@ pub(super) async fn accept(stream: TcpStream, path: &str) -> Option<WebSocketStr
 
 /// Answers a request for `path` with these bytes, once it has been noted, and ends the connection.
 pub(super) async fn refuse(mut stream: TcpStream, path: &str, note: impl FnOnce(), answer: &[u8]) {
-    let mut request = Vec::new();
-    while !request.ends_with(b"\r\n\r\n") {
-        if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
-            return;
-        }
-    }
-    if !request.starts_with(format!("GET {path} ").as_bytes()) {
+    if !is_asked(&mut stream, path).await {
         return;
     }
     note();
@@ -172,4 +173,48 @@ pub(super) async fn refuse(mut stream: TcpStream, path: &str, note: impl FnOnce(
     let _ = stream.shutdown().await;
     // What is unread when a socket is closed turns its end into a reset, which may overtake the answer.
     let _ = timeout(CLOSE_TIME, stream.read(&mut [0; 1])).await;
+}
+
+/// Answers a request for `path`, once it has been noted, with these bytes: at once, or each after a pause. The
+/// connection is kept until the other side ends it. Whether it was such a request.
+pub(super) async fn hold(
+    mut stream: TcpStream,
+    path: &str,
+    note: impl FnOnce(),
+    answer: &[u8],
+    pause: Duration,
+) -> bool {
+    if !is_asked(&mut stream, path).await {
+        return false;
+    }
+    note();
+    let (mut reading, mut writing) = stream.split();
+    let part = if pause.is_zero() { answer.len().max(1) } else { 1 };
+    let saying = async {
+        for part in answer.chunks(part) {
+            // The pause is the pace of this backend; nobody waits for it.
+            sleep(pause).await;
+            if writing.write_all(part).await.is_err() {
+                return;
+            }
+        }
+        std::future::pending().await
+    };
+    let hanging_up = async { while matches!(reading.read(&mut [0; 64]).await, Ok(1..)) {} };
+    tokio::select! {
+        () = saying => {}
+        () = hanging_up => {}
+    }
+    true
+}
+
+/// Whether a connection begins with a request for `path`.
+async fn is_asked(stream: &mut TcpStream, path: &str) -> bool {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
+            return false;
+        }
+    }
+    request.starts_with(format!("GET {path} ").as_bytes())
 }

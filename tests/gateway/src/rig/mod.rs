@@ -5,13 +5,16 @@
 //! here sleeps in order to wait: whoever waits names what for, and fails by name once [`DEADLINE`] has passed.
 
 mod backend;
+mod bystander;
 mod client;
 mod event;
 mod gateway;
 mod handshake;
 mod issuer;
 mod link;
+mod process;
 mod raw;
+mod relay;
 mod setup;
 pub mod tls;
 pub mod tokens;
@@ -22,13 +25,16 @@ use tokio::time::timeout;
 
 pub use self::{
     backend::{Backend, Upgrade},
+    bystander::{Bystander, Trips},
     client::Client,
     event::{Event, closed, message, opened},
     gateway::Gateway,
     handshake::{ACCEPT, Answer, Handshake, KEY},
     issuer::{Issuer, Publish, SigningKey, jwks},
     link::{Entry, Heard},
+    process::{Process, Program},
     raw::{Raw, masked_frame, masked_part, opcode},
+    relay::Relay,
     setup::Setup,
 };
 
