@@ -74,8 +74,10 @@ impl Gateway {
 
         let mut stop = pin!(stop);
         let replaced = tokio::select! {
-            () = &mut stop => false,
+            // Whoever has been replaced and is told to stop at once still leaves nobody out.
+            biased;
             () = offer.taken() => true,
+            () = &mut stop => false,
         };
         let end = async {
             if replaced {

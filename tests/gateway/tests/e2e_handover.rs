@@ -75,7 +75,8 @@ async fn whoever_came_before_the_other_took_over_is_still_answered() {
 async fn nobody_is_refused_however_often_gateways_are_replaced() {
     let meeting = Meeting::new("often");
     let backend = Backend::echo().await;
-    let mut gateway = Gateway::start(&meeting.setup(&backend)).await;
+    // One that is let go of is told to stop; these are replaced.
+    let mut gateways = vec![Gateway::start(&meeting.setup(&backend)).await];
     let coming = async |user: usize| {
         for round in 0..5 {
             let (_, answer) = Handshake::of(&format!("user-{user}-{round}")).ask(meeting.address).await;
@@ -84,7 +85,7 @@ async fn nobody_is_refused_however_often_gateways_are_replaced() {
     };
     let replacing = async {
         for _ in 0..5 {
-            gateway = Gateway::start(&meeting.setup(&backend)).await;
+            gateways.push(Gateway::start(&meeting.setup(&backend)).await);
         }
     };
     tokio::join!(join_all((0..20).map(coming)), replacing);
