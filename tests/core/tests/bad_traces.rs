@@ -269,6 +269,18 @@ fn law_9_sees_an_event_beyond_the_mark() {
 }
 
 #[test]
+fn law_9_sees_a_message_of_one_who_has_had_its_share() {
+    let link = LinkSettings { share_bytes: 15, ..settings().link };
+    let mut story = Story::with_ann_and_bob(&Settings { link, ..settings() });
+    let goes = |number| [event("ann", 0, What::Message(msg(number)))];
+    story.goes_on(0, message(0, 1), &goes(1));
+    story.goes_on(0, message(0, 2), &goes(2));
+    // The other has its own.
+    story.goes_on(0, message(1, 3), &[event("bob", 1, What::Message(msg(3)))]);
+    story.ends_badly(0, message(0, 4), &goes(4), Law::Bounds9);
+}
+
+#[test]
 fn law_9_sees_one_session_too_many_and_a_slot_taken_twice() {
     let story = Story::with_ann_and_bob(&Settings { sessions_max: 2, ..settings() });
     story.ends_badly(0, ask("cid", 2), &[Said::Admit(id(2))], Law::Bounds9);
