@@ -20,7 +20,7 @@ use tokio_tungstenite::{
 };
 
 use crate::{
-    config::BackendUrl,
+    config::ServerUrl,
     tls::{self, ClientFiles, Files, TlsFault},
     transport::Transport,
 };
@@ -72,7 +72,7 @@ pub async fn run(
     out: &mut impl Write,
 ) -> Result<(), ConnectFault> {
     let broken = |error: tungstenite::Error| ConnectFault::Broken(error.to_string());
-    let server = BackendUrl::parse(url).map_err(ConnectFault::Url)?;
+    let server = ServerUrl::websocket(url).map_err(ConnectFault::Url)?;
     let mut request = url.into_client_request().map_err(|error| ConnectFault::Url(error.to_string()))?;
     if let Some(token) = token {
         let value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| ConnectFault::Token)?;
@@ -116,7 +116,7 @@ pub async fn run(
     }
 }
 
-async fn reach(server: &BackendUrl, ca: Option<PathBuf>) -> Result<Transport, ConnectFault> {
+async fn reach(server: &ServerUrl, ca: Option<PathBuf>) -> Result<Transport, ConnectFault> {
     let stream = TcpStream::connect((server.host.as_str(), server.port)).await.map_err(|error| {
         ConnectFault::Broken(match error.kind() {
             io::ErrorKind::ConnectionRefused => {

@@ -11,7 +11,7 @@ use trunkline_core::{
 };
 
 use super::{
-    BackendUrl, Section, gateway,
+    Section, ServerUrl, gateway,
     kinds::units::{GIB, HOUR, KIB, MIB, MINUTE, MS_10, MS_100, SECOND, ZERO},
     kinds::{Choice, Parsed, count, list, one_or_list, quote, seconds, size, span, span_or_off},
     reader::{Order, Place},
@@ -32,7 +32,7 @@ pub struct EndpointConfig {
     /// The path template as it is understood.
     pub template: Template,
     /// Where the backend is.
-    pub backend: BackendUrl,
+    pub backend: ServerUrl,
     /// What the machine is to know; `seed` is left at 0.
     pub settings: Settings,
     /// How tokens are found, checked and read.
@@ -116,9 +116,9 @@ const PATH: Parsed<(String, Template)> = Parsed {
     parse: template,
     show: |(text, _)| text.clone(),
 };
-const BACKEND: Parsed<BackendUrl> = Parsed {
+const BACKEND: Parsed<ServerUrl> = Parsed {
     range: "`ws://host:port/path` or `wss://host:port/path`, port 80 or 443 unless said",
-    parse: BackendUrl::parse,
+    parse: ServerUrl::websocket,
     show: |_| String::new(),
 };
 
@@ -212,7 +212,7 @@ fn endpoint(name: &str, s: &Section<'_>, drain: &DrainSettings) -> Option<Endpoi
     })
 }
 
-fn address(s: &Section<'_>) -> Option<((String, Template), BackendUrl)> {
+fn address(s: &Section<'_>) -> Option<((String, Template), ServerUrl)> {
     let path = s.own("path", PATH, "\"/lobby/{lobby_id}\"");
     let backend = s.own("backend", BACKEND, "\"ws://localhost:9000/\"");
     path.zip(backend)

@@ -6,15 +6,14 @@
 //! - `reader` takes keys from tables and keeps all problems; `kinds` knows the kinds of values.
 //! - `gateway`, `endpoint` and `token` say which keys there are.
 
-mod backend;
 mod endpoint;
 mod gateway;
-mod jwks_url;
 mod kinds;
 mod problem;
 mod reader;
 mod tls;
 mod token;
+mod url;
 
 #[cfg(test)]
 mod tests;
@@ -37,11 +36,10 @@ use trunkline_core::{
 
 use crate::{files, tls::ServerTls};
 
-pub use backend::BackendUrl;
 pub use endpoint::{EndpointConfig, Keepalive, LinkConfig};
-pub use jwks_url::JwksUrl;
 pub use problem::{Problem, Problems};
 pub use reader::Key;
+pub use url::ServerUrl;
 
 use reader::{Reader, Section};
 

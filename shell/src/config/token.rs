@@ -17,11 +17,11 @@ use trunkline_core::{Millis, refresh::RefreshSettings};
 
 use super::{
     Section,
-    jwks_url::KeysAt,
     kinds::units::{HOUR, KIB, MIB, MINUTE, MS_100, SECOND, ZERO},
     kinds::{Parsed, Text, list, one_or_list, quote, size, span, span_or_off},
     reader::Place,
     tls,
+    url::KeysAt,
 };
 use crate::{
     files,

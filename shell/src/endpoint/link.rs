@@ -26,7 +26,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use trunkline_core::CloseCode;
 
 use crate::{
-    config::{BackendUrl, EndpointConfig},
+    config::{EndpointConfig, ServerUrl},
     net,
     stream::Stream,
     tls::{self, ClientTls},
@@ -89,7 +89,7 @@ pub(super) fn dial(config: &EndpointConfig, key: String) -> Dial {
 
 /// Connects and shakes hands (RFC 6455, section 4.1). What came after the answer is returned too.
 async fn connect(
-    backend: &BackendUrl,
+    backend: &ServerUrl,
     tls: Option<ClientTls>,
     key: &str,
     limit: Duration,

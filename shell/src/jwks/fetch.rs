@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    config::JwksUrl,
+    config::ServerUrl,
     net, tls,
     token::{FetchSettings, SetFault},
 };
@@ -65,12 +65,12 @@ impl fmt::Display for FetchFault {
 }
 
 /// What is published at the URL now: at most `bytes_max` bytes, and whole within `timeout`.
-pub(super) async fn fetch(url: &JwksUrl, settings: &FetchSettings) -> Result<Bytes, FetchFault> {
+pub(super) async fn fetch(url: &ServerUrl, settings: &FetchSettings) -> Result<Bytes, FetchFault> {
     let limit = settings.timeout;
     timeout(limit, ask(url, settings)).await.unwrap_or(Err(FetchFault::Timeout(limit)))
 }
 
-async fn ask(url: &JwksUrl, settings: &FetchSettings) -> Result<Bytes, FetchFault> {
+async fn ask(url: &ServerUrl, settings: &FetchSettings) -> Result<Bytes, FetchFault> {
     let stream = net::connect(&url.host, url.port, settings.timeout).await.map_err(FetchFault::Connect)?;
     if !url.secure {
         return exchange(stream, url, settings.bytes_max).await;
@@ -85,7 +85,7 @@ async fn ask(url: &JwksUrl, settings: &FetchSettings) -> Result<Bytes, FetchFaul
     exchange(stream, url, settings.bytes_max).await
 }
 
-async fn exchange<S>(stream: S, url: &JwksUrl, bytes_max: usize) -> Result<Bytes, FetchFault>
+async fn exchange<S>(stream: S, url: &ServerUrl, bytes_max: usize) -> Result<Bytes, FetchFault>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {

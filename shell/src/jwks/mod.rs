@@ -20,7 +20,7 @@ use trunkline_core::{
 use self::fetch::{FetchFault, fetch};
 use crate::{
     clock::Clock,
-    config::JwksUrl,
+    config::ServerUrl,
     random::Random,
     token::{Algorithm, FetchSettings, KeySet, Published, Verifier},
 };
@@ -30,7 +30,7 @@ type Fetching<'k> = Pin<Box<dyn Future<Output = Result<Bytes, FetchFault>> + 'k>
 
 /// Fetches what one URL publishes, and puts it where it is verified with.
 pub(crate) struct Keeper {
-    url: JwksUrl,
+    url: ServerUrl,
     algorithms: Vec<Algorithm>,
     settings: FetchSettings,
     clock: Clock,

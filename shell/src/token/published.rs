@@ -6,13 +6,13 @@ use std::{
 };
 
 use super::{Algorithm, keys::KeyRing};
-use crate::config::JwksUrl;
+use crate::config::ServerUrl;
 
 /// The keys that are published at a URL, as they came last; none before they have come.
 ///
 /// A set takes the place of the one before as a whole: whoever verifies meanwhile has the one or the other.
 pub struct Published {
-    url: JwksUrl,
+    url: ServerUrl,
     algorithms: Vec<Algorithm>,
     keys: RwLock<Option<Arc<KeyRing>>>,
 }
@@ -69,12 +69,12 @@ impl KeySet {
 
 impl Published {
     /// Nothing has come yet.
-    pub(super) fn new(url: JwksUrl, algorithms: &[Algorithm]) -> Self {
+    pub(super) fn new(url: ServerUrl, algorithms: &[Algorithm]) -> Self {
         Published { url, algorithms: algorithms.to_vec(), keys: RwLock::new(None) }
     }
 
     /// Where they are published.
-    pub fn url(&self) -> &JwksUrl {
+    pub fn url(&self) -> &ServerUrl {
         &self.url
     }
 

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use jsonwebtoken::Algorithm;
 use trunkline_core::refresh::RefreshSettings;
 
-use crate::{config::JwksUrl, tls::ClientTls};
+use crate::{config::ServerUrl, tls::ClientTls};
 
 /// How an endpoint finds, checks and reads tokens.
 #[derive(Clone)]
@@ -97,7 +97,7 @@ pub enum KeySource {
         text: Vec<u8>,
     },
     /// A set of JWKs that is published, and fetched while the gateway runs. Only public keys are taken from it.
-    Url(JwksUrl),
+    Url(ServerUrl),
 }
 
 /// Where a handshake may carry its token.

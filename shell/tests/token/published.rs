@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use trunkline::{
-    config::JwksUrl,
+    config::ServerUrl,
     token::{
         Algorithm::{self, *},
         BoundKeys, Denied, KeySet, KeySource, SetFault, TokenFault, TokenSettings, Verifier,
@@ -12,7 +12,7 @@ use trunkline::{
 use crate::keys::*;
 
 fn url(text: &str) -> KeySource {
-    KeySource::Url(JwksUrl::parse(text).expect("it is the URL of keys"))
+    KeySource::Url(ServerUrl::http(text).expect("it is the URL of keys"))
 }
 
 fn set(keys: &[Value]) -> String {

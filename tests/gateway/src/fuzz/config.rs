@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use trunkline::config::{BackendUrl, Config, EndpointConfig, Problems};
+use trunkline::config::{Config, EndpointConfig, Problems, ServerUrl};
 use trunkline_core::{Endpoint, Input, Output, Time};
 
 /// What must never be shown, long enough for every algorithm.
@@ -134,7 +134,7 @@ fn endpoint_is_sound(endpoint: &EndpointConfig) {
 
     let url = &endpoint.backend;
     let written = format!("ws://{}{}", url.authority(), url.path_and_query);
-    assert_eq!(BackendUrl::parse(&written).as_ref(), Ok(url), "{written}");
+    assert_eq!(ServerUrl::websocket(&written).as_ref(), Ok(url), "{written}");
 
     assert!(!endpoint.token.algorithms.is_empty() && !endpoint.token.sources.is_empty());
     assert!(endpoint.verifier.verify("e30.e30.", 0).is_err());
