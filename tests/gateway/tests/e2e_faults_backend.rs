@@ -127,15 +127,14 @@ async fn given_up_in_time(upgrade: Upgrade) {
     backend.answer_upgrades(upgrade);
     backend.listen();
     let setup = Setup::new(backend.address()).lobby("link.connect_timeout", "300ms");
+    let began = Instant::now();
     let mut scene = Scene::with(setup).await;
     let mut ann = Client::enter(&scene.gateway, "ann").await;
     ann.say("patience").await;
-    let began = Instant::now();
 
     backend.hung_up(3).await;
 
-    // The first may have begun a little before.
-    assert!(began.elapsed() >= 2 * LIMIT, "given up after {:?} each", began.elapsed() / 3);
+    assert!(began.elapsed() >= 3 * LIMIT, "three after {:?}", began.elapsed());
     scene.bystander.served().await;
     backend.answer_upgrades(Upgrade::Accept);
     backend.expect(&opened("ann")).await;
@@ -216,7 +215,7 @@ async fn a_backend_that_floods_with_actions_for_nobody_holds_up_no_other_endpoin
     assert_eq!(ann.hear().await, "after all that");
 
     let meanwhile = scene.bystander.trips() - before;
-    assert!(meanwhile >= 10, "the bystander made {meanwhile} round trips meanwhile");
+    assert!(meanwhile >= 5, "the bystander made {meanwhile} round trips meanwhile");
     scene.bystander.served().await;
     scene.ends().await;
     drop(over);
@@ -224,11 +223,11 @@ async fn a_backend_that_floods_with_actions_for_nobody_holds_up_no_other_endpoin
     assert_eq!(links, 1, "a flood is no reason to break the link");
 }
 
-/// A backend that sends a million actions that nobody gets, once `ann` is there, and then one for her. It has a thread of
+/// A backend that sends 400,000 actions that nobody gets, once `ann` is there, and then one for her. It has a thread of
 /// its own, so that it is slowed down by nothing but the gateway; it ends when it is told to, and says how many links it
 /// has had. Where it is comes once it listens.
 fn flood() -> (thread::JoinHandle<usize>, oneshot::Receiver<String>, oneshot::Sender<()>) {
-    const PARTS: usize = 500;
+    const PARTS: usize = 200;
     const PAIRS_PER_PART: usize = 1_000;
     let (tell, address) = oneshot::channel();
     let (over, is_over) = oneshot::channel::<()>();
@@ -333,7 +332,7 @@ async fn a_link_on_which_nothing_comes_and_nothing_ends_is_given_up_and_dialled_
         let relay = Relay::before(address).await;
         let setup = Setup::new(format!("{}{path}", relay.address()))
             .lobby("link.ping_interval", "200ms")
-            .lobby("link.pong_timeout", "300ms")
+            .lobby("link.pong_timeout", "2s")
             .lobby("redeliver", "unconfirmed");
         let mut scene = Scene::with(setup).await;
         let mut ann = Client::enter(&scene.gateway, "ann").await;

@@ -7,7 +7,11 @@
 //! are tried where a clock can be set: the story `tokens_expire_sooner_when_the_wall_clock_is_set_forward`, scenarios and
 //! the worlds `Clock` in `tests/core`, and `tests/simulation`, which sets it both ways under a whole gateway.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -233,6 +237,7 @@ async fn a_gateway_without_free_descriptors_serves_who_is_there_and_lets_others_
     let mut bystander = Bystander::of(client);
     backend.expect(&opened("bystander")).await;
 
+    let began = Instant::now();
     // More than there are descriptors: some wait to be accepted.
     let mut crowd = Vec::new();
     for _ in 0..2 * DESCRIPTORS {
@@ -247,7 +252,8 @@ async fn a_gateway_without_free_descriptors_serves_who_is_there_and_lets_others_
         bystander.served().await;
     }
     let complaints = gateway.log().iter().filter(|line| line.contains("cannot accept")).count();
-    assert_eq!(complaints, 1, "it says so once, and not at each try");
+    let most = 2 + began.elapsed().as_secs() / 10;
+    assert!(complaints as u64 <= most, "it says so every ten seconds, and not {complaints} times");
 
     crowd.clear();
 

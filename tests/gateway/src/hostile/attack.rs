@@ -119,12 +119,11 @@ async fn read_to_end(stream: &mut (impl AsyncReadExt + Unpin), answer: &mut Vec<
     }
 }
 
-/// Connects from an address of the loopback network that depends on the number: there are not enough ports to use one
-/// address again and again.
+/// Connects from one of 250 addresses of the loopback network, as the number says: one alone has not enough ports for
+/// so many, and of far more than that the gateway would remember each for a while.
 async fn connect(gateway: SocketAddr, number: u64) -> io::Result<TcpStream> {
-    let [low, high] = [(number % 250) as u8, (number / 250 % 250) as u8];
     let socket = TcpSocket::new_v4()?;
-    socket.bind(SocketAddr::from((Ipv4Addr::new(127, 1, high, low + 1), 0)))?;
+    socket.bind(SocketAddr::from((Ipv4Addr::new(127, 1, 0, (number % 250) as u8 + 1), 0)))?;
     let stream = socket.connect(gateway).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
