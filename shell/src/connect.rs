@@ -21,7 +21,7 @@ use tokio_tungstenite::{
 
 use crate::{
     config::ServerUrl,
-    tls::{self, ClientFiles, Files, TlsFault},
+    tls::{self, ClientFiles, ClientTls, TlsFault},
     transport::Transport,
 };
 
@@ -125,11 +125,9 @@ async fn reach(server: &ServerUrl, ca: Option<PathBuf>) -> Result<Transport, Con
             _ => error.to_string(),
         })
     })?;
-    if !server.secure {
-        return Ok(Transport::plain(stream));
-    }
-    let config = ClientFiles { ca, identity: None }.make().map_err(ConnectFault::Tls)?;
-    let secure = tls::connect(config.into(), &server.host, stream).await;
+    let files = ClientFiles { ca, identity: None };
+    let tls = server.secure.then(|| ClientTls::load(files)).transpose().map_err(ConnectFault::Tls)?;
+    let secure = tls::connect(tls.as_ref(), &server.host, stream).await;
     secure.map_err(|error| ConnectFault::Broken(format!("no TLS: {}", error.to_string().escape_debug())))
 }
 

@@ -63,6 +63,7 @@ impl Inherited {
         if let Some(path) = path {
             match UnixStream::connect(path).await {
                 Ok(predecessor) => {
+                    check_user(&predecessor)?;
                     let sockets = timeout(PATIENCE, receive(&predecessor)).await;
                     inherited
                         .sockets
@@ -156,10 +157,14 @@ impl Offer {
     }
 }
 
+/// Neither side deals with anybody but the user that it runs as.
+fn check_user(peer: &UnixStream) -> io::Result<()> {
+    let is_own = peer.peer_cred()?.uid() == rustix::process::geteuid().as_raw();
+    if is_own { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+}
+
 async fn hand_over(mut successor: UnixStream, sockets: &[OwnedFd]) -> io::Result<()> {
-    if successor.peer_cred()?.uid() != rustix::process::geteuid().as_raw() {
-        return Err(io::ErrorKind::PermissionDenied.into());
-    }
+    check_user(&successor)?;
     send(&successor, sockets).await?;
     successor.read_exact(&mut [0; 1]).await?;
     Ok(())

@@ -180,18 +180,26 @@ impl<F: Files + fmt::Debug> fmt::Debug for Kept<F> {
     }
 }
 
-/// Sees to it that clients are met with what the files say now, for as long as it is polled.
-pub(crate) async fn keep_fresh(tls: ServerTls) {
-    loop {
-        sleep(LOOK_EVERY).await;
-        match tls.refresh() {
+impl<F: Files + fmt::Debug> Kept<F> {
+    /// What the files say now, or said last when they made sense. The log says when that changes, and when it does not.
+    fn fresh(&self) -> Arc<F::Made> {
+        match self.refresh() {
             Ok(false) => {}
-            Ok(true) => tracing::info!(target: "gateway", ?tls, "new certificates are in use"),
+            Ok(true) => tracing::info!(target: "gateway", files = ?self, "new certificates are in use"),
             Err(fault) => {
                 let fault = fault.to_string();
                 tracing::error!(target: "gateway", fault, "new certificates are of no use: the old ones stay");
             }
         }
+        self.current()
+    }
+}
+
+/// Sees to it that clients are met with what the files say now, for as long as it is polled.
+pub(crate) async fn keep_fresh(tls: ServerTls) {
+    loop {
+        sleep(LOOK_EVERY).await;
+        tls.fresh();
     }
 }
 
@@ -348,18 +356,16 @@ pub(crate) async fn accept(config: Arc<ServerConfig>, stream: TcpStream) -> io::
     Ok(Transport::secure(stream))
 }
 
-/// Shakes hands with a server, which must prove that it is `host`: a name, or an IP address.
+/// Shakes hands with a server, if it speaks TLS: then it must prove that it is `host`, a name or an IP address. What it
+/// is met with is what the files say now.
 ///
 /// # Errors
 ///
 /// The server proves something else, or nothing.
-pub(crate) async fn connect(
-    config: Arc<ClientConfig>,
-    host: &str,
-    stream: TcpStream,
-) -> io::Result<Transport> {
+pub(crate) async fn connect(tls: Option<&ClientTls>, host: &str, stream: TcpStream) -> io::Result<Transport> {
+    let Some(tls) = tls else { return Ok(Transport::plain(stream)) };
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-    let mut stream = TlsConnector::from(config).connect(name, Carrier::Here(stream)).await?;
+    let mut stream = TlsConnector::from(tls.fresh()).connect(name, Carrier::Here(stream)).await?;
     stream.get_mut().1.set_buffer_limit(Some(BUFFER_BYTES_MAX));
     Ok(Transport::secure(stream))
 }

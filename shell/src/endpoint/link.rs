@@ -4,7 +4,6 @@ use std::{
     fmt, io,
     pin::Pin,
     rc::Rc,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -20,7 +19,6 @@ use hyper::{
     upgrade::{Parts, Upgraded},
 };
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use trunkline_core::CloseCode;
@@ -96,10 +94,7 @@ async fn connect(
 ) -> Result<(Stream, Vec<u8>), DialFault> {
     let stream = net::connect(&backend.host, backend.port, limit).await.map_err(DialFault::Connect)?;
     net::tune_link(&stream).map_err(DialFault::Connect)?;
-    let transport = match tls {
-        None => Transport::plain(stream),
-        Some(tls) => tls::connect(fresh(&tls), &backend.host, stream).await.map_err(DialFault::Tls)?,
-    };
+    let transport = tls::connect(tls.as_ref(), &backend.host, stream).await.map_err(DialFault::Tls)?;
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(HEADER_BYTES_MAX)
         .handshake(TokioIo::new(transport))
@@ -134,15 +129,6 @@ async fn connect(
     }
     let upgraded = hyper::upgrade::on(response).await.map_err(DialFault::Http)?;
     take_socket(upgraded).map_err(DialFault::Connect)
-}
-
-/// What the files say now, or said last when they made sense.
-fn fresh(tls: &ClientTls) -> Arc<ClientConfig> {
-    if let Err(fault) = tls.refresh() {
-        let fault = fault.to_string();
-        tracing::error!(target: "link", fault, "new certificates are of no use: the old ones stay");
-    }
-    tls.current()
 }
 
 fn take_socket(upgraded: Upgraded) -> io::Result<(Stream, Vec<u8>)> {

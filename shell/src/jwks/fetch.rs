@@ -13,16 +13,13 @@ use hyper::{
     header::{ACCEPT, CONNECTION, HOST, USER_AGENT},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
     config::ServerUrl,
     net, tls,
     token::{FetchSettings, SetFault},
+    transport::Transport,
 };
 
 /// What the answer may have in headers.
@@ -72,27 +69,20 @@ pub(super) async fn fetch(url: &ServerUrl, settings: &FetchSettings) -> Result<B
 
 async fn ask(url: &ServerUrl, settings: &FetchSettings) -> Result<Bytes, FetchFault> {
     let stream = net::connect(&url.host, url.port, settings.timeout).await.map_err(FetchFault::Connect)?;
-    if !url.secure {
-        return exchange(stream, url, settings.bytes_max).await;
-    }
     // Where there is such a URL, the configuration has made it.
-    let tls = settings.tls.as_ref().ok_or(FetchFault::Request)?;
-    if let Err(fault) = tls.refresh() {
-        let fault = fault.to_string();
-        tracing::error!(target: "keys", fault, "new certificates are of no use: the old ones stay");
+    let tls = settings.tls.as_ref().filter(|_| url.secure);
+    if url.secure && tls.is_none() {
+        return Err(FetchFault::Request);
     }
-    let stream = tls::connect(tls.current(), &url.host, stream).await.map_err(FetchFault::Tls)?;
-    exchange(stream, url, settings.bytes_max).await
+    let transport = tls::connect(tls, &url.host, stream).await.map_err(FetchFault::Tls)?;
+    exchange(transport, url, settings.bytes_max).await
 }
 
-async fn exchange<S>(stream: S, url: &ServerUrl, bytes_max: usize) -> Result<Bytes, FetchFault>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
+async fn exchange(transport: Transport, url: &ServerUrl, bytes_max: usize) -> Result<Bytes, FetchFault> {
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(HEADER_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .handshake(TokioIo::new(stream))
+        .handshake(TokioIo::new(transport))
         .await
         .map_err(FetchFault::Http)?;
     // Once this is dropped, whatever has come of it, the connection is too.
