@@ -2,8 +2,8 @@
 //! endpoint, driven by the same thread, is served throughout; the faulty backend is dialled again; its clients stay.
 //!
 //! What stands elsewhere: a reset link, one that breaks again and again, an upgrade that is answered with 200, 403 or
-//! garbage, and frames against RFC 6455 (`e2e_link.rs`); a client that cannot take what its backend sends
-//! (`e2e_flow.rs`); actions that are none (`e2e_messages.rs`); a backend that is killed or stands still
+//! garbage, and frames against RFC 6455 (`link.rs`); a client that cannot take what its backend sends
+//! (`flow.rs`); actions that are none (`messages.rs`); a backend that is killed or stands still
 //! (`tests/peers/test_outages.py`). A machine that vanishes, so that nothing acknowledges what is sent, cannot be made
 //! from loopback alone: that is tried in `tests/simulation`, whose networks lose segments, without the kernel's timers.
 

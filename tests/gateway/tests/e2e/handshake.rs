@@ -1,5 +1,5 @@
 //! The handshake over real sockets, row by row (language.md, "Handshake"). What is wrong with tokens is in
-//! `e2e_tokens.rs`.
+//! `tokens.rs`.
 
 use serde_json::json;
 use trunkline_gateway_tests::rig::{

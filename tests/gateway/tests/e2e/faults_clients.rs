@@ -1,9 +1,9 @@
 //! Clients that are hostile, slow or gone, on real sockets, while a well-behaved one is served throughout.
 //!
-//! What stands elsewhere: a request that stops in its middle, or has too many headers (`e2e_handshake.rs`); frames that
-//! come a byte at a time, and each breach of RFC 6455 with its close code (`e2e_messages.rs`); a client that does not
-//! read what it is sent (`e2e_flow.rs`); one that answers no Ping any more, as one does whose machine has vanished
-//! (`e2e_life.rs`); one that is slow to close while its user comes back (`e2e_takeover.rs`). Steps of the wall clock
+//! What stands elsewhere: a request that stops in its middle, or has too many headers (`handshake.rs`); frames that
+//! come a byte at a time, and each breach of RFC 6455 with its close code (`messages.rs`); a client that does not
+//! read what it is sent (`flow.rs`); one that answers no Ping any more, as one does whose machine has vanished
+//! (`life.rs`); one that is slow to close while its user comes back (`takeover.rs`). Steps of the wall clock
 //! are tried where a clock can be set: the story `tokens_expire_sooner_when_the_wall_clock_is_set_forward`, scenarios and
 //! the worlds `Clock` in `tests/core`, and `tests/simulation`, which sets it both ways under a whole gateway.
 

@@ -1,0 +1,20 @@
+//! The whole gateway over real sockets, one room a subject. One program, for what takes time is to link it.
+
+mod door;
+mod faults_backend;
+mod faults_clients;
+mod flow;
+mod handover;
+mod handshake;
+mod hostile;
+mod jwks;
+mod life;
+mod link;
+mod main;
+mod messages;
+mod outage;
+mod rates;
+mod rfc6455;
+mod takeover;
+mod tls;
+mod tokens;
