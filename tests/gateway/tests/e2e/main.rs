@@ -10,7 +10,6 @@ mod hostile;
 mod jwks;
 mod life;
 mod link;
-mod main;
 mod messages;
 mod outage;
 mod rates;
