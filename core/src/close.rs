@@ -1,6 +1,7 @@
 //! Close codes (RFC 6455, section 7.4) and the reasons that the gateway gives.
 
 /// A status code of a WebSocket close frame that an endpoint may send.
+#[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct CloseCode(u16);
 

@@ -9,6 +9,11 @@ use crate::language;
 ///
 /// It holds the constant part of the session's events, `"user":{…},"params":{…}`, so that it is written
 /// once, when the client is admitted, and copied from then on (language.md, "Events").
+#[cfg_attr(
+    feature = "recording",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(into = "Parts", from = "Parts")
+)]
 #[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The user's name, then the constant part.
@@ -32,6 +37,29 @@ impl Identity {
     /// The constant part of the session's events: `"user":{"username":…},"params":{…}`.
     pub fn fields(&self) -> &str {
         self.text.get(self.name_len..).unwrap_or_default()
+    }
+}
+
+/// An identity as a recording has it.
+#[cfg(feature = "recording")]
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Parts {
+    user: String,
+    fields: String,
+}
+
+#[cfg(feature = "recording")]
+impl From<Identity> for Parts {
+    fn from(identity: Identity) -> Self {
+        Parts { user: identity.user().into(), fields: identity.fields().into() }
+    }
+}
+
+#[cfg(feature = "recording")]
+impl From<Parts> for Identity {
+    fn from(Parts { user, fields }: Parts) -> Self {
+        let name_len = user.len();
+        Identity { text: [user, fields].concat().into_boxed_str(), name_len }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
 ///
 /// A slot is used again once its session is over in every respect; the generation tells the sessions of one
 /// slot apart, so that a stale id is recognised.
+#[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SessionId {
     /// Index of the slot: below `Settings::sessions_max`.
@@ -18,6 +19,7 @@ pub struct SessionId {
 }
 
 /// One connection to the backend: the n-th that was dialled, from 1. Minted by the machine only.
+#[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct LinkId(pub u64);
 
@@ -34,6 +36,11 @@ impl Payload for alloc::string::String {
 }
 
 /// Why a client left. Only told on in facts; it changes nothing in what the backend hears.
+#[cfg_attr(
+    feature = "recording",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum LeaveCause {
     /// It began the closing handshake.
@@ -47,6 +54,11 @@ pub enum LeaveCause {
 }
 
 /// What happened, as one value. `'a` is borrowed from the frame of an action.
+#[cfg_attr(
+    feature = "recording",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[derive(Clone, PartialEq, Debug)]
 pub enum Input<'a, P> {
     /// A client with a verified token asks to come in. Answered by exactly one [`Output::Admit`] or

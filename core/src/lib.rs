@@ -49,6 +49,8 @@ pub mod origin;
 mod output;
 pub mod path;
 pub mod rate;
+#[cfg(feature = "recording")]
+pub mod recording;
 pub mod refresh;
 mod settings;
 mod time;

@@ -21,6 +21,7 @@ impl<P, F: FnMut(Output<'_, P>) -> usize> Sink<P> for F {
 }
 
 /// What to do.
+#[cfg_attr(feature = "recording", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[derive(Clone, PartialEq, Debug)]
 pub enum Output<'a, P> {
     /// Let the client in that asks: it is this session from now on.
@@ -47,6 +48,7 @@ pub enum Output<'a, P> {
         /// Whose client.
         session: SessionId,
         /// What to send: text or binary.
+        #[cfg_attr(feature = "recording", serde(skip))]
         data: &'a Data<'a>,
     },
     /// Close a client: it is over for it now, nothing more is read from it or sent to it but this. What remains in
@@ -108,16 +110,19 @@ pub enum Output<'a, P> {
 }
 
 /// What the backend hears (language.md, "Events").
+#[cfg_attr(feature = "recording", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[derive(Clone, PartialEq, Debug)]
 pub enum Event<'a, P> {
     /// A session began.
     Open {
         /// Whose.
+        #[cfg_attr(feature = "recording", serde(skip))]
         who: &'a Identity,
     },
     /// Its client sent a message.
     Message {
         /// Whose.
+        #[cfg_attr(feature = "recording", serde(skip))]
         who: &'a Identity,
         /// What it sent.
         payload: &'a P,
@@ -125,11 +130,17 @@ pub enum Event<'a, P> {
     /// It ended.
     Close {
         /// Whose.
+        #[cfg_attr(feature = "recording", serde(skip))]
         who: &'a Identity,
     },
 }
 
 /// What becomes of what is queued for a client that is closed.
+#[cfg_attr(
+    feature = "recording",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Queued {
     /// It goes out first, for at most the close timeout.
@@ -139,6 +150,11 @@ pub enum Queued {
 }
 
 /// Why a client is not admitted (language.md, "Handshake"), in the order in which the reasons count.
+#[cfg_attr(
+    feature = "recording",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Refusal {
     /// The gateway drains: 503.
@@ -152,6 +168,11 @@ pub enum Refusal {
 }
 
 /// State of the link.
+#[cfg_attr(
+    feature = "recording",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum LinkPhase {
     /// There is none: it is dialled, or will be.
@@ -165,6 +186,7 @@ pub enum LinkPhase {
 }
 
 /// What an operator may want to know. Facts change nothing.
+#[cfg_attr(feature = "recording", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[derive(Clone, PartialEq, Debug)]
 pub enum Fact<'a> {
     /// The link's state has changed.
@@ -228,6 +250,11 @@ pub enum Fact<'a> {
 }
 
 /// Why a session ended.
+#[cfg_attr(
+    feature = "recording",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum EndCause {
     /// Its client left.
@@ -247,6 +274,11 @@ pub enum EndCause {
 }
 
 /// Why messages were dropped.
+#[cfg_attr(
+    feature = "recording",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum DropCause {
     /// They waited, and their session ended before they could go.
@@ -258,6 +290,11 @@ pub enum DropCause {
 }
 
 /// Why an action was ignored.
+#[cfg_attr(
+    feature = "recording",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ActionFault {
     /// It could not be understood.

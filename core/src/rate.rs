@@ -76,11 +76,9 @@ pub struct Bucket {
 impl Bucket {
     /// Lets time pass. Time that goes backwards stands still.
     fn pass(&mut self, rate: Rate, now: Time) {
-        if now > self.at {
-            let brought = (now - self.at).0.saturating_mul(rate.per_second);
-            self.used = self.used.saturating_sub(i64::try_from(brought).unwrap_or(i64::MAX));
-            self.at = now;
-        }
+        let brought = (now - self.at).0.saturating_mul(rate.per_second);
+        self.used = self.used.saturating_sub(i64::try_from(brought).unwrap_or(i64::MAX));
+        self.at = self.at.max(now);
     }
 
     /// What time has brought beyond what was used is forfeited.

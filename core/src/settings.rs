@@ -3,6 +3,7 @@
 use crate::Millis;
 
 /// The settings of one endpoint. [`Settings::default`] is what `docs/configuration.md` states.
+#[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
     /// Sessions at most, those whose `close` is still owed included. At least 1.
@@ -37,6 +38,7 @@ pub struct Settings {
 }
 
 /// The settings of the link.
+#[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LinkSettings {
     /// Least time between the end of a connection and the next dial.
@@ -62,6 +64,7 @@ pub struct LinkSettings {
 }
 
 /// What happens while the backend is away.
+#[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OutageSettings {
     /// Hold clients for the grace, or close them at once.
@@ -73,6 +76,7 @@ pub struct OutageSettings {
 }
 
 /// How the endpoint ends.
+#[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DrainSettings {
     /// Over how long the ends of the sessions are spread.
@@ -82,6 +86,11 @@ pub struct DrainSettings {
 }
 
 /// What happens when a user who has a session comes again (language.md, "Two clients, one user").
+#[cfg_attr(
+    feature = "recording",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Duplicates {
     /// The new client takes over.
@@ -91,6 +100,11 @@ pub enum Duplicates {
 }
 
 /// What happens when a session's token expires.
+#[cfg_attr(
+    feature = "recording",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Expiry {
     /// The client is closed with 1008.
@@ -100,6 +114,11 @@ pub enum Expiry {
 }
 
 /// What becomes of messages that were not confirmed when the link broke.
+#[cfg_attr(
+    feature = "recording",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Redeliver {
     /// They are counted: at most once.
@@ -109,6 +128,11 @@ pub enum Redeliver {
 }
 
 /// What happens to clients when the backend goes away.
+#[cfg_attr(
+    feature = "recording",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum OutagePolicy {
     /// They are held for the grace.
@@ -118,6 +142,11 @@ pub enum OutagePolicy {
 }
 
 /// What is done with a client's binary messages (language.md, "Binary messages from clients").
+#[cfg_attr(
+    feature = "recording",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Binary {
     /// Passed as text if they are UTF-8; else the session is closed with 1007.

@@ -6,6 +6,7 @@ use super::{Endpoint, ending::Farewell, key::Writer, link::Line, pace::Pace, ses
 use crate::{EndCause, Fact, LinkPhase, Output, Payload, SessionId, Sink, Time};
 
 /// A drain that has begun.
+#[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Drain {
     pace: Pace,

@@ -6,6 +6,11 @@ use super::{key::Writer, session::Stage};
 use crate::{Event, LinkId, LinkPhase, LinkSettings, Millis, Output, Payload, SessionId, Sink, Time};
 
 /// Whether there is a connection to the backend.
+#[cfg_attr(
+    feature = "recording",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[derive(Clone, Debug)]
 pub(super) enum Line<P> {
     /// There is none; the next dial is due then.
@@ -33,6 +38,7 @@ impl<P> Line<P> {
 }
 
 /// All that ends with one connection.
+#[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug)]
 pub(super) struct Connected<P> {
     pub id: LinkId,
@@ -79,6 +85,7 @@ pub(super) struct Connected<P> {
 }
 
 /// A message that goes again if this link breaks before it is confirmed.
+#[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug)]
 pub(super) struct Kept<P> {
     /// The Ping that will confirm it.
@@ -89,6 +96,7 @@ pub(super) struct Kept<P> {
     pub bytes: usize,
 }
 
+#[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Tally {
     /// All of them: also those of no bytes, which are on their way at once.

@@ -57,6 +57,7 @@ const TURNS_MAX: usize = 1_000_000;
 ///
 /// **Call [`handle`](Self::handle) with [`Input::Deadline`] when [`next_deadline`](Self::next_deadline) has
 /// come**: everything that waits for time waits for that.
+#[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug)]
 pub struct Endpoint<P> {
     settings: Settings,

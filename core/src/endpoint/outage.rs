@@ -17,6 +17,7 @@ use crate::{
 };
 
 /// The time without a backend that has heard everything.
+#[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Outage {
     since: Time,

@@ -4,6 +4,7 @@ use super::key::Writer;
 use crate::{Millis, Payload, Time};
 
 /// Spreads `total` things over a span: the k-th is due at `start + ceil(k * span / total)`.
+#[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Pace {
     start: Time,

@@ -7,6 +7,7 @@ use super::users::UserIndex;
 use crate::{Identity, LinkId, SessionId, Time};
 
 /// One accepted client, from its admission until nothing of it is owed any more.
+#[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug)]
 pub(super) struct Session<P> {
     pub identity: Identity,
@@ -41,6 +42,11 @@ pub(super) struct Session<P> {
 }
 
 /// Where a session is in its life, as the backend is concerned.
+#[cfg_attr(
+    feature = "recording",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Stage {
     /// Its user's one session. Whether it is announced depends on the link: see [`Session::opened_on`].
@@ -58,6 +64,11 @@ pub(super) enum Stage {
 }
 
 /// Where a session is in its life, as its client is concerned.
+#[cfg_attr(
+    feature = "recording",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Client {
     /// Connected.
@@ -71,6 +82,7 @@ pub(super) enum Client {
 }
 
 /// Messages that wait to go to the backend, in the order in which they go.
+#[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug)]
 pub(super) struct Held<P> {
     /// Had gone to a link that broke before it confirmed them, with their sizes as events.
@@ -136,6 +148,7 @@ impl<P> Session<P> {
 }
 
 /// When the token of a live session expires.
+#[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Expires {
     pub at: Time,
@@ -145,6 +158,7 @@ pub(super) struct Expires {
 }
 
 /// All sessions, by slot.
+#[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug)]
 pub(super) struct Slots<P> {
     slots: Vec<Slot<P>>,
@@ -152,6 +166,7 @@ pub(super) struct Slots<P> {
     free: Vec<u32>,
 }
 
+#[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug)]
 struct Slot<P> {
     generation: u32,
@@ -237,6 +252,7 @@ impl<P> IndexMut<u32> for Slots<P> {
 }
 
 /// A doubly linked list through the sessions, so that one can be taken out of its middle.
+#[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug)]
 pub(super) struct List {
     order: Order,
@@ -246,6 +262,11 @@ pub(super) struct List {
 }
 
 /// The orders in which sessions are walked.
+#[cfg_attr(
+    feature = "recording",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Order {
     /// All live sessions, by age.
@@ -256,6 +277,7 @@ pub(super) enum Order {
     Rest = 2,
 }
 
+#[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Neighbours {
     listed: bool,

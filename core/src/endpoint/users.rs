@@ -9,9 +9,11 @@ use siphasher::sip::SipHasher13;
 use crate::Time;
 
 /// Place of a user in [`Users`], for as long as it is known.
+#[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct UserIndex(u32);
 
+#[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug)]
 pub(super) struct User {
     pub name: Box<str>,
@@ -29,9 +31,11 @@ pub(super) struct User {
 
 /// The users by name. Names come out of tokens, and who issues tokens may let people choose theirs: so the hash
 /// is keyed. Its order is never seen.
+#[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize), serde(from = "Unindexed"))]
 #[derive(Clone, Debug)]
 pub(super) struct Users {
     key: u64,
+    #[cfg_attr(feature = "recording", serde(skip))]
     index: HashTable<u32>,
     users: Vec<Option<User>>,
     free: Vec<u32>,
@@ -106,6 +110,29 @@ impl Users {
     pub(super) fn iter(&self) -> impl Iterator<Item = (UserIndex, &User)> {
         let known = self.users.iter().enumerate();
         known.filter_map(|(at, user)| user.as_ref().map(|user| (UserIndex(at as u32), user)))
+    }
+}
+
+/// The users as a recording has them.
+#[cfg(feature = "recording")]
+#[derive(serde::Deserialize)]
+struct Unindexed {
+    key: u64,
+    users: Vec<Option<User>>,
+    free: Vec<u32>,
+}
+
+#[cfg(feature = "recording")]
+impl From<Unindexed> for Users {
+    fn from(Unindexed { key, users, free }: Unindexed) -> Self {
+        let mut index = HashTable::new();
+        for at in 0..users.len() as u32 {
+            if users.get(at as usize).is_some_and(Option::is_some) {
+                let place = |&other: &u32| hash(key, name_at(&users, other));
+                index.insert_unique(place(&at), at, place);
+            }
+        }
+        Users { key, index, users, free }
     }
 }
 

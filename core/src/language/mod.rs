@@ -23,6 +23,11 @@ pub enum Data<'a> {
 }
 
 /// What a backend wants done, borrowed from the frame where it can be.
+#[cfg_attr(
+    feature = "recording",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Action<'a> {
     /// Send `data` to the user's client.
@@ -44,6 +49,11 @@ pub enum Action<'a> {
 }
 
 /// The `status` of a `close` action.
+#[cfg_attr(
+    feature = "recording",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Status {
     /// One that may be sent.
@@ -53,6 +63,11 @@ pub enum Status {
 }
 
 /// Why a frame is no action.
+#[cfg_attr(
+    feature = "recording",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum BadAction {
     /// It is binary, and not UTF-8.
@@ -74,6 +89,11 @@ pub enum BadAction {
 }
 
 /// The fields of an action.
+#[cfg_attr(
+    feature = "recording",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Field {
     /// `action`

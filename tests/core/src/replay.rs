@@ -1,5 +1,6 @@
 //! What a recorded scenario must still say when it is played otherwise: with deadlines that fire late, beside another
-//! endpoint, with somebody asking to come in after each step, and with sizes beyond all bounds.
+//! endpoint, with somebody asking to come in after each step, written down and read again, and with sizes beyond all
+//! bounds.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -88,6 +89,26 @@ pub fn run_asking(bytes: &[u8]) -> Result<(), Box<Failure>> {
         if refused != foretold || open == matches!(refused, Some(Refusal::Draining | Refusal::BackendAway)) {
             let what = format!("{user:?} gets {refused:?}, foretold were {foretold:?} and {open}");
             return Err(failed(Law::OneAnswer, &settings, &log[..=index], *now, what));
+        }
+    }
+    Ok(())
+}
+
+/// A machine that was written down and read again says what the one that was not says, and holds what it holds.
+///
+/// That is done a few times in each run.
+pub fn run_restored(bytes: &[u8]) -> Result<(), Box<Failure>> {
+    let (settings, log) = record(bytes);
+    let mut endpoint = Endpoint::<Msg>::new(settings.clone(), Time(0));
+    for (index, (now, input, said)) in log.iter().enumerate() {
+        if index % 61 == log.len() % 61 {
+            let written = serde_json::to_string(&endpoint).expect("a machine can be written down");
+            endpoint = serde_json::from_str(&written).expect("what was written can be read");
+        }
+        let again = tell(&mut endpoint, *now, input.clone());
+        if again != *said {
+            let what = format!("written down and read again it says {again:?}");
+            return Err(failed(Law::Determinism12, &settings, &log[..=index], *now, what));
         }
     }
     Ok(())

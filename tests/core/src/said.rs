@@ -6,7 +6,7 @@ use trunkline_core::{
 };
 
 /// A client's message: its number tells it from all others of a run, its size is what it weighs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Msg {
     /// Unique in a run.
     pub number: u32,

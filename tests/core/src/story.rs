@@ -5,7 +5,6 @@
 //! `→` is what the endpoint does, `·` a fact for logs and metrics. It judges nothing but the endpoint's own invariants:
 //! whoever reads the transcript judges.
 
-mod words;
 mod world;
 
 use std::fmt::Write as _;
@@ -13,6 +12,7 @@ use std::fmt::Write as _;
 use trunkline_core::{
     Binary, CloseCode, Endpoint, Identity, Input, LeaveCause, Settings, Time,
     language::{Data, accept_binary, decode},
+    recording::words,
 };
 
 use self::world::{Dials, Scribe, World};

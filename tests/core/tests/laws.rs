@@ -9,7 +9,7 @@ use proptest::{
 };
 use trunkline_core_tests::{
     drive::{CASES, Failure, Reached, run, run_carelessly, run_without_harmless},
-    replay::{LATE_CASES, run_asking, run_immense, run_interleaved, run_late},
+    replay::{LATE_CASES, run_asking, run_immense, run_interleaved, run_late, run_restored},
     twins::run_twins,
 };
 
@@ -88,6 +88,11 @@ fn two_endpoints_interleaved_behave_as_each_alone() {
 #[test]
 fn what_is_foretold_is_what_who_asks_then_gets() {
     campaign(run_asking);
+}
+
+#[test]
+fn a_machine_that_was_written_down_and_read_again_goes_on_as_if_it_was_not() {
+    campaign(run_restored);
 }
 
 #[test]

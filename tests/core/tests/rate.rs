@@ -168,3 +168,49 @@ fn a_slow_rate_is_not_read_in_crumbs() {
     assert_eq!(meter.may_read(&rates, Time(0), 16_384), Allowed::From(Time(41)));
     assert_eq!(meter.may_read(&rates, Time(41), 16_384), Allowed::Now(4_100));
 }
+
+#[test]
+fn where_a_burst_is_smaller_than_a_read_it_is_waited_for_as_a_whole() {
+    let bytes = Rate { per_second: 1_000, burst: Millis(100) };
+    let rates = Rates { messages: Rate::UNLIMITED, bytes, on_excess: OnExcess::Slow };
+    let mut meter = Meter::default();
+    assert_eq!(meter.may_read(&rates, Time(0), 16_384), Allowed::Now(100));
+    assert!(meter.has_read(&rates, Time(0), 50));
+    assert_eq!(meter.may_read(&rates, Time(0), 16_384), Allowed::From(Time(50)));
+}
+
+#[test]
+fn an_excess_of_bytes_closes_or_slows_down() {
+    for (on_excess, goes_on) in [(OnExcess::Close, false), (OnExcess::Slow, true)] {
+        let bytes = Rate { per_second: 1_000, burst: Millis(100) };
+        let rates = Rates { messages: Rate::UNLIMITED, bytes, on_excess };
+        let mut meter = Meter::default();
+        assert!(meter.has_read(&rates, Time(0), 100), "{on_excess:?}");
+        assert_eq!(meter.has_read(&rates, Time(0), 1), goes_on, "{on_excess:?}");
+    }
+}
+
+#[test]
+fn whoever_is_to_be_closed_is_heard_first_and_whoever_is_slowed_down_has_its_burst() {
+    for (on_excess, allowed) in
+        [(OnExcess::Close, Allowed::Now(1)), (OnExcess::Slow, Allowed::From(Time(100)))]
+    {
+        let rates = ten_per_second(on_excess);
+        let mut meter = Meter::default();
+        for _ in 0..2 {
+            assert_eq!(meter.may_take(&rates, Time(0)), Allowed::Now(1), "{on_excess:?}");
+            assert!(meter.has_taken(&rates, Time(0)), "{on_excess:?}");
+        }
+        assert_eq!(meter.may_take(&rates, Time(0)), allowed, "{on_excess:?}");
+    }
+}
+
+#[test]
+fn a_client_is_behind_from_when_it_was_not_read_from_until_it_is_read_to_the_end() {
+    let mut meter = Meter::default();
+    assert!(!meter.is_behind());
+    meter.fall_behind();
+    assert!(meter.is_behind());
+    meter.catch_up(&Rates::default(), Time(0));
+    assert!(!meter.is_behind());
+}

@@ -7,9 +7,8 @@ use std::collections::VecDeque;
 use trunkline_core::{
     Event, Input, LeaveCause, LinkId, Output, Queued, SessionId, Sink,
     language::{Data, encode_close, encode_message, encode_open},
+    recording::words,
 };
-
-use super::words;
 
 /// A client's message.
 #[derive(Clone, Debug)]
@@ -113,6 +112,11 @@ impl World {
     fn client_of(&mut self, session: SessionId) -> &mut Client {
         let found = self.clients.iter_mut().find(|client| client.session == session);
         found.expect("the endpoint names sessions that it has admitted")
+    }
+
+    fn name_of(&self, session: SessionId) -> String {
+        let found = self.clients.iter().find(|client| client.session == session);
+        found.expect("the endpoint names sessions that it has admitted").name.clone()
     }
 
     /// Gives the message back if its client is being read from.
@@ -224,13 +228,8 @@ impl<'a> Scribe<'a> {
         self.lines.push(format!("→ {what}"));
     }
 
-    fn name(&mut self, session: SessionId) -> String {
-        self.world.client_of(session).name.clone()
-    }
-
     fn admit(&mut self, session: SessionId) {
         let name = self.world.knocking.take().expect("who is admitted has asked");
-        self.does(format!("{name} is admitted"));
         self.world.clients.push(Client {
             name,
             session,
@@ -261,20 +260,10 @@ impl<'a> Scribe<'a> {
             Data::Text(text) => text.len(),
             Data::Binary(bytes) => bytes.len(),
         };
-        let name = self.name(session);
+        let name = self.world.name_of(session);
         self.does(format!("{name} gets: {}", words::data(data)));
         self.world.client_of(session).queued += bytes;
         bytes
-    }
-
-    fn set_stopped(&mut self, session: SessionId, stopped: bool) {
-        self.world.client_of(session).stopped = stopped;
-        let name = self.name(session);
-        self.does(if stopped {
-            format!("{name} is not read from")
-        } else {
-            format!("{name} is read from again")
-        });
     }
 
     fn ping(&mut self, counter: u64) -> usize {
@@ -288,59 +277,41 @@ impl<'a> Scribe<'a> {
         BYTES
     }
 
-    fn drop_link(&mut self, what: &str) {
+    fn drop_link(&mut self) {
         self.world.link = None;
         self.world.dialled = None;
         self.world.link_queued = 0;
         self.world.ping = None;
-        self.does(what.to_owned());
     }
 }
 
 impl Sink<Payload> for Scribe<'_> {
     fn emit(&mut self, output: Output<'_, Payload>) -> usize {
         match output {
-            Output::Admit { session } => self.admit(session),
-            Output::Refuse { reason } => {
-                let name = self.world.knocking.take().expect("who is refused has asked");
-                self.does(format!("{name} is refused: {}", words::refusal(reason)));
-            }
             Output::Event { event, .. } => return self.event(&event),
             Output::Message { session, data } => return self.message(session, data),
-            Output::Close { session, code, reason, queued } => {
+            Output::Ping { counter, .. } => return self.ping(counter),
+            _ => {}
+        }
+        let asks = self.world.knocking.as_deref().unwrap_or_default();
+        self.lines.push(words::output(&output, asks, |session| self.world.name_of(session)));
+        match output {
+            Output::Admit { session } => self.admit(session),
+            Output::Refuse { .. } => self.world.knocking = None,
+            Output::Close { session, queued, .. } => {
                 let client = self.world.client_of(session);
                 client.connection = Connection::Closing;
                 if queued == Queued::Drop {
                     client.queued = 0;
                 }
-                let name = self.name(session);
-                self.does(format!("{name} is closed: {} {reason}", code.get()));
             }
-            Output::Stop { session } => self.set_stopped(session, true),
-            Output::Resume { session } => self.set_stopped(session, false),
-            Output::StopAll => {
-                self.world.all_stopped = true;
-                self.does("nobody is read from".to_owned());
-            }
-            Output::ResumeAll => {
-                self.world.all_stopped = false;
-                self.does("all are read from again".to_owned());
-            }
-            Output::Dial { link } => {
-                self.world.dialled = Some(link);
-                self.does("the backend is dialled".to_owned());
-            }
-            Output::Ping { counter, .. } => return self.ping(counter),
-            Output::Abort { .. } => self.drop_link("the connection to the backend is dropped"),
-            Output::CloseLink { .. } => self.drop_link("the link is closed: 1001"),
-            Output::Empty { unconfirmed_closes } => {
-                self.does(format!("the drain is over; closes not confirmed: {unconfirmed_closes}"));
-            }
-            Output::Fact(fact) => {
-                let world = &mut self.world;
-                let said = words::fact(&fact, |session| world.client_of(session).name.clone());
-                self.lines.push(format!("· {said}"));
-            }
+            Output::Stop { session } => self.world.client_of(session).stopped = true,
+            Output::Resume { session } => self.world.client_of(session).stopped = false,
+            Output::StopAll => self.world.all_stopped = true,
+            Output::ResumeAll => self.world.all_stopped = false,
+            Output::Dial { link } => self.world.dialled = Some(link),
+            Output::Abort { .. } | Output::CloseLink { .. } => self.drop_link(),
+            _ => {}
         }
         0
     }

@@ -1,22 +1,30 @@
-//! How a story says things.
+//! How stories say things: those of the tests, and those that a recording tells.
 
-use trunkline_core::{
-    ActionFault, DropCause, Duplicates, EndCause, Expiry, Fact, LeaveCause, LinkPhase, Millis, OutagePolicy,
-    Redeliver, Refusal, SessionId, Settings,
+use alloc::{
+    borrow::{Cow, ToOwned},
+    format,
+    string::{String, ToString},
+    vec,
+    vec::Vec,
+};
+
+use crate::{
+    ActionFault, DropCause, Duplicates, EndCause, Event, Expiry, Fact, Input, LeaveCause, LinkPhase, Millis,
+    OutagePolicy, Output, Payload, Redeliver, Refusal, SessionId, Settings,
     handshake::Answer,
-    language::{BadAction, Data, Field},
+    language::{Action, BadAction, Data, Field, Status},
 };
 
 /// Longer texts are cut short: they are about their length.
 const CHARACTERS_MAX: usize = 180;
 
 /// What a frame carries, in a form that can be read and leaves one line one line.
-pub(super) fn data(data: &Data<'_>) -> String {
+pub fn data(data: &Data<'_>) -> String {
     match data {
         Data::Text(text) if text.is_empty() => "(an empty text)".to_owned(),
         Data::Text(text) => line(text),
         Data::Binary(bytes) if bytes.is_empty() => "(binary, empty)".to_owned(),
-        Data::Binary(bytes) => match std::str::from_utf8(bytes) {
+        Data::Binary(bytes) => match core::str::from_utf8(bytes) {
             Ok(text) => format!("(binary) {}", line(text)),
             Err(_) => format!("(binary) {}", hex(bytes)),
         },
@@ -45,12 +53,92 @@ fn hex(bytes: &[u8]) -> String {
     digits.join(" ")
 }
 
-pub(super) fn refusal(reason: Refusal) -> String {
+/// What happened, without what anybody said. `name` is that of a session's client.
+pub fn input<P: Payload>(input: &Input<'_, P>, name: impl Fn(SessionId) -> String) -> String {
+    match input {
+        Input::Ask { identity, expires: None } => format!("{} comes", line(identity.user())),
+        Input::Ask { identity, expires: Some(at) } => {
+            format!("{} comes with a token until {} ms", line(identity.user()), at.0)
+        }
+        Input::Message { session, payload } => {
+            format!("{} sends a message: {} bytes", name(*session), payload.size())
+        }
+        Input::Left { session, cause } => format!("{}: {}", name(*session), left(*cause)),
+        Input::ClientSent { session, bytes } => format!("{} takes {bytes} bytes", name(*session)),
+        Input::LinkUp { .. } => "the link comes up".to_owned(),
+        Input::LinkDown { .. } => "the link breaks".to_owned(),
+        Input::LinkSent { bytes, .. } => format!("the link takes {bytes} bytes"),
+        Input::Pong { counter, .. } => format!("backend: (Pong {counter})"),
+        Input::Action { action: Ok(action), .. } => format!("backend: {}", asked(action)),
+        Input::Action { action: Err(fault), .. } => format!("backend: no action, {}", bad_action(*fault)),
+        Input::Deadline => "time passes".to_owned(),
+        Input::WallClockStepped { forward } => {
+            let direction = if *forward < 0 { "back" } else { "forward" };
+            format!("the wall clock is set {direction} by {} ms", forward.unsigned_abs())
+        }
+        Input::Drain => "the gateway is told to stop".to_owned(),
+    }
+}
+
+fn asked(action: &Action<'_>) -> String {
+    let user = |user: &Option<Cow<str>>| user.as_ref().map_or("(nobody)".to_owned(), |user| line(user));
+    match action {
+        Action::Send { user: to, .. } => format!("send to {}", user(to)),
+        Action::Close { user: whom, status, reason } => {
+            let status = match status {
+                None => String::new(),
+                Some(Status::Code(code)) => format!(" with {}", code.get()),
+                Some(Status::Unsendable) => " with a status that may not be sent".to_owned(),
+            };
+            let reason = reason.as_ref().map_or(String::new(), |reason| format!(": {}", line(reason)));
+            format!("close {}{status}{reason}", user(whom))
+        }
+    }
+}
+
+/// What the machine says to that, without what anybody said. `name` is that of a session's client; `asks` that of
+/// the one who asks to come in. `→` is what it does, `·` a fact.
+pub fn output<P: Payload>(output: &Output<'_, P>, asks: &str, name: impl Fn(SessionId) -> String) -> String {
+    let does = match output {
+        Output::Fact(fact) => return format!("· {}", self::fact(fact, name)),
+        Output::Admit { .. } => format!("{asks} is admitted"),
+        Output::Refuse { reason } => format!("{asks} is refused: {}", refusal(*reason)),
+        Output::Event { session, event: Event::Open { .. }, .. } => {
+            format!("backend: open of {}", name(*session))
+        }
+        Output::Event { session, event: Event::Message { payload, .. }, .. } => {
+            format!("backend: message of {}, {} bytes", name(*session), payload.size())
+        }
+        Output::Event { session, event: Event::Close { .. }, .. } => {
+            format!("backend: close of {}", name(*session))
+        }
+        Output::Message { session, .. } => format!("{} gets a message", name(*session)),
+        Output::Close { session, code, reason, .. } => {
+            format!("{} is closed: {} {}", name(*session), code.get(), line(reason))
+        }
+        Output::Stop { session } => format!("{} is not read from", name(*session)),
+        Output::Resume { session } => format!("{} is read from again", name(*session)),
+        Output::StopAll => "nobody is read from".to_owned(),
+        Output::ResumeAll => "all are read from again".to_owned(),
+        Output::Dial { .. } => "the backend is dialled".to_owned(),
+        Output::Ping { .. } => "backend: (Ping)".to_owned(),
+        Output::Abort { .. } => "the connection to the backend is dropped".to_owned(),
+        Output::CloseLink { .. } => "the link is closed: 1001".to_owned(),
+        Output::Empty { unconfirmed_closes } => {
+            format!("the drain is over; closes not confirmed: {unconfirmed_closes}")
+        }
+    };
+    format!("→ {does}")
+}
+
+/// The answer to a handshake: status and code.
+pub fn refusal(reason: Refusal) -> String {
     let answer = Answer::from(reason);
     format!("{} {}", answer.status(), answer.code())
 }
 
-pub(super) fn fact(fact: &Fact<'_>, mut name: impl FnMut(SessionId) -> String) -> String {
+/// A fact. `name` is that of a session's client.
+pub fn fact(fact: &Fact<'_>, mut name: impl FnMut(SessionId) -> String) -> String {
     match *fact {
         Fact::Link { phase } => format!("the link is {}", link_phase(phase)),
         Fact::Ended { session, cause } => format!("{}'s session is over: {}", name(session), end(cause)),
@@ -84,16 +172,22 @@ fn link_phase(phase: LinkPhase) -> &'static str {
 
 fn end(cause: EndCause) -> String {
     match cause {
-        EndCause::Left(LeaveCause::Closed) => "its client left".to_owned(),
-        EndCause::Left(LeaveCause::Lost) => "its client was lost".to_owned(),
-        EndCause::Left(LeaveCause::TimedOut) => "its client was silent".to_owned(),
-        EndCause::Left(LeaveCause::Misbehaved(code)) => format!("its client broke a rule, {}", code.get()),
+        EndCause::Left(cause) => left(cause),
         EndCause::Backend => "the backend ended it".to_owned(),
         EndCause::TakenOver => "taken over".to_owned(),
         EndCause::TooSlow => "its client is too slow".to_owned(),
         EndCause::Expired => "its token expired".to_owned(),
         EndCause::Outage => "the backend is away".to_owned(),
         EndCause::Drained => "the gateway stops".to_owned(),
+    }
+}
+
+fn left(cause: LeaveCause) -> String {
+    match cause {
+        LeaveCause::Closed => "its client left".to_owned(),
+        LeaveCause::Lost => "its client was lost".to_owned(),
+        LeaveCause::TimedOut => "its client was silent".to_owned(),
+        LeaveCause::Misbehaved(code) => format!("its client broke a rule, {}", code.get()),
     }
 }
 
@@ -109,14 +203,20 @@ fn action_fault(fault: ActionFault) -> String {
     match fault {
         ActionFault::NoSession => "no_session".to_owned(),
         ActionFault::NotAnnounced => "not_announced".to_owned(),
-        ActionFault::Bad(BadAction::NotUtf8) => "not UTF-8".to_owned(),
-        ActionFault::Bad(BadAction::NotJson) => "not JSON".to_owned(),
-        ActionFault::Bad(BadAction::TooDeep) => "nested too deep".to_owned(),
-        ActionFault::Bad(BadAction::NotObject) => "not an object".to_owned(),
-        ActionFault::Bad(BadAction::Missing(missing)) => format!("no {}", field(missing)),
-        ActionFault::Bad(BadAction::WrongType(wrong)) => format!("{} of the wrong type", field(wrong)),
-        ActionFault::Bad(BadAction::UnknownAction) => "no such action".to_owned(),
-        ActionFault::Bad(BadAction::NotBase64) => "not base64".to_owned(),
+        ActionFault::Bad(fault) => bad_action(fault),
+    }
+}
+
+fn bad_action(fault: BadAction) -> String {
+    match fault {
+        BadAction::NotUtf8 => "not UTF-8".to_owned(),
+        BadAction::NotJson => "not JSON".to_owned(),
+        BadAction::TooDeep => "nested too deep".to_owned(),
+        BadAction::NotObject => "not an object".to_owned(),
+        BadAction::Missing(missing) => format!("no {}", field(missing)),
+        BadAction::WrongType(wrong) => format!("{} of the wrong type", field(wrong)),
+        BadAction::UnknownAction => "no such action".to_owned(),
+        BadAction::NotBase64 => "not base64".to_owned(),
     }
 }
 
@@ -132,7 +232,7 @@ fn field(field: Field) -> &'static str {
 }
 
 /// A line that names the settings that are not the default, with their values; none where all are.
-pub(super) fn changed_settings(settings: &Settings) -> String {
+pub fn changed_settings(settings: &Settings) -> String {
     let default = named(&Settings::default());
     let changed: Vec<String> = named(settings)
         .into_iter()
