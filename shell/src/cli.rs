@@ -33,6 +33,14 @@ pub(crate) enum Command {
         /// The configuration.
         file: PathBuf,
     },
+    /// Tell what a recording holds, and whether this version would have done the same.
+    Replay {
+        /// The recording, as the gateway wrote it into recording.folder.
+        file: PathBuf,
+        /// Tell only what concerns this user.
+        #[arg(long)]
+        user: Option<String>,
+    },
     /// Make a token for development.
     Token(Wanted),
     /// Talk to an endpoint from the terminal.

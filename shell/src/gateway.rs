@@ -16,7 +16,7 @@ use crate::{
     endpoint::{Command, Status},
     handover::{Inherited, Offer},
     jwks::Keepers,
-    net,
+    net, recording,
     server::{Doorkeeper, Front, Gate, LOOKUPS_MAX, OTHER_CONNECTIONS_MAX, Serves, accept},
     sys, tls, worker,
 };
@@ -32,6 +32,8 @@ const DRAIN_SLACK: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub struct Gateway {
     config: Config,
+    /// Says when recordings are to be written.
+    recordings: Option<mpsc::Receiver<()>>,
 }
 
 /// Where a gateway listens.
@@ -46,7 +48,12 @@ pub struct Listening {
 impl Gateway {
     /// A gateway as a configuration wants it, which was found right when it was read.
     pub fn new(config: Config) -> Gateway {
-        Gateway { config }
+        Gateway { config, recordings: None }
+    }
+
+    /// Has recordings written whenever `wanted` says so.
+    pub fn recorded_when(self, wanted: mpsc::Receiver<()>) -> Gateway {
+        Gateway { recordings: Some(wanted), ..self }
     }
 
     /// Runs until `stop` resolves or another gateway has taken over, and then drains. Must run on a local runtime of
@@ -55,7 +62,11 @@ impl Gateway {
     /// # Errors
     ///
     /// An address cannot be listened on, or the system has no threads.
-    pub async fn run(self, ready: impl FnOnce(Listening), stop: impl Future<Output = ()>) -> io::Result<()> {
+    pub async fn run(
+        mut self,
+        ready: impl FnOnce(Listening),
+        stop: impl Future<Output = ()>,
+    ) -> io::Result<()> {
         check_descriptors(&self.config);
         let mut inherited =
             Inherited::take(self.config.handover.as_deref()).await.map_err(cannot_take_over)?;
@@ -65,7 +76,11 @@ impl Gateway {
                 .map_err(cannot_offer)?;
         let handshake_timeout = self.config.limits.handshake_timeout;
         let limit = drain_limit(&self.config);
+        let (recordings, folder) = (self.recordings.take(), self.config.recording.folder.take());
         let (front, ended) = self.start()?;
+        if let Some(wanted) = recordings {
+            tokio::task::spawn_local(recording::keep(Rc::clone(&front), folder, wanted));
+        }
         if let Some(tls) = front.tls.clone() {
             tokio::task::spawn_local(tls::keep_fresh(tls));
         }
@@ -97,7 +112,7 @@ impl Gateway {
 
     /// Starts the endpoints on their threads.
     fn start(self) -> io::Result<(Rc<Front>, Vec<oneshot::Receiver<()>>)> {
-        let Gateway { config } = self;
+        let Gateway { config, .. } = self;
         let workers = workers(&config);
         let mut shares: Vec<Vec<worker::Start>> = (0..workers).map(|_| Vec::new()).collect();
         let (mut gates, mut ended, mut keepers) = (Vec::new(), Vec::new(), Keepers::default());

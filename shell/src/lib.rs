@@ -15,6 +15,7 @@ mod jwks;
 pub mod log;
 pub mod net;
 pub mod random;
+pub mod recording;
 mod server;
 mod stream;
 pub mod sys;

@@ -4,15 +4,28 @@
 
 mod cli;
 
-use std::{env, io, process::ExitCode};
+use std::{
+    env,
+    fs::File,
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+};
 
 use clap::Parser;
 use tokio::{
     runtime::{Builder, LocalOptions},
     signal::unix::{Signal, SignalKind, signal},
-    sync::oneshot,
+    sync::{mpsc, oneshot},
 };
-use trunkline::{config::Config, connect, demo::Demo, gateway::Gateway, log};
+use trunkline::{
+    config::Config,
+    connect,
+    demo::Demo,
+    gateway::Gateway,
+    log,
+    recording::replay::{Outcome, replay},
+};
 
 use crate::cli::{Cli, Command};
 
@@ -22,6 +35,7 @@ fn main() -> ExitCode {
         Some(Command::Run { config: Some(file) }) => load(&file).and_then(|config| block_on(serve(config))),
         Some(Command::Run { config: None }) | None => block_on(demo()),
         Some(Command::Check { file }) => load(&file).map(|_| println!("{}: nothing wrong", file.display())),
+        Some(Command::Replay { file, user }) => tell(&file, user.as_deref()),
         Some(Command::Token(wanted)) => wanted.make().map(|token| println!("{}", &*token)),
         Some(Command::Connect { url, token, ca }) => block_on(async {
             connect::run(&url, token.as_deref(), ca, &mut io::stdout())
@@ -44,7 +58,7 @@ fn block_on(future: impl Future<Output = Result<(), String>>) -> Result<(), Stri
 }
 
 /// Reads and checks a configuration, and says what is worth a second look in it.
-fn load(file: &std::path::Path) -> Result<Config, String> {
+fn load(file: &Path) -> Result<Config, String> {
     let config = Config::load(file, |name| env::var(name).ok()).map_err(|problems| problems.to_string())?;
     for warning in &config.warnings {
         eprintln!("{}: warning: {warning}", file.display());
@@ -52,10 +66,32 @@ fn load(file: &std::path::Path) -> Result<Config, String> {
     Ok(config)
 }
 
+/// Tells a recording. Fails where this version says something else than it does.
+fn tell(file: &Path, user: Option<&str>) -> Result<(), String> {
+    let of_file = |error: String| format!("{}: {error}", file.display());
+    let opened = File::open(file).map_err(|error| of_file(error.to_string()))?;
+    let mut to = io::BufWriter::new(io::stdout().lock());
+    let told = replay(&mut io::BufReader::new(opened), user, &mut to);
+    to.flush().map_err(|error| error.to_string())?;
+    match told.map_err(of_file)? {
+        Outcome { differences: 0, steps } => {
+            eprintln!("{steps} steps: this version says what was said then");
+            Ok(())
+        }
+        Outcome { differences, steps } => Err(of_file(format!(
+            "in {differences} of {steps} steps this version says something else, marked with ≠"
+        ))),
+    }
+}
+
 async fn serve(config: Config) -> Result<(), String> {
     log::start(&config.log);
     let stop = stop_signal()?;
-    Gateway::new(config).run(|_| {}, stop).await.map_err(|error| error.to_string())
+    Gateway::new(config)
+        .recorded_when(recording_signal()?)
+        .run(|_| {}, stop)
+        .await
+        .map_err(|error| error.to_string())
 }
 
 async fn demo() -> Result<(), String> {
@@ -89,6 +125,17 @@ fn stop_signal() -> Result<impl Future<Output = ()>, String> {
             std::process::exit(1);
         });
     })
+}
+
+/// Says so whenever SIGUSR1 comes; of several at once, one counts.
+fn recording_signal() -> Result<mpsc::Receiver<()>, String> {
+    let mut signals =
+        signal(SignalKind::user_defined1()).map_err(|error| format!("signals cannot be caught: {error}"))?;
+    let (wanted, recordings) = mpsc::channel(1);
+    tokio::task::spawn_local(async move {
+        while signals.recv().await.is_some() && wanted.send(()).await.is_ok() {}
+    });
+    Ok(recordings)
 }
 
 async fn either(one: &mut Signal, other: &mut Signal) {

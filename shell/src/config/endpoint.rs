@@ -61,6 +61,8 @@ pub struct EndpointConfig {
     pub keepalive: Keepalive,
     /// What the machine need not know of the link.
     pub link: LinkConfig,
+    /// Bytes of steps that the flight recorder holds; 0: it is off. The gateway's, for each endpoint.
+    pub recording_bytes_max: usize,
     /// What the backend is met with, where it speaks TLS.
     pub link_tls: Option<ClientTls>,
 }
@@ -208,6 +210,7 @@ fn endpoint(name: &str, s: &Section<'_>, drain: &DrainSettings) -> Option<Endpoi
         rates: common.rates,
         keepalive: common.keepalive,
         link: common.link,
+        recording_bytes_max: 0,
         link_tls,
     })
 }

@@ -14,8 +14,8 @@ use trunkline_core::{
 use crate::log::TARGETS;
 
 use super::{
-    ClientAddress, Config, Limits, LogConfig, LogFormat, Section, endpoint,
-    kinds::units::{HOUR, KIB, MIB, MINUTE, MS_10, MS_100, SECOND, ZERO},
+    ClientAddress, Config, Limits, LogConfig, LogFormat, RecordingConfig, Section, endpoint,
+    kinds::units::{GIB, HOUR, KIB, MIB, MINUTE, MS_10, MS_100, SECOND, ZERO},
     kinds::{Choice, Parsed, count, one_or_list, quote, seconds, size, span},
     tls,
 };
@@ -74,7 +74,8 @@ const LISTEN: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(std::net::
 /// Reads everything. What is returned is of use only if no problem was put down.
 pub(super) fn read(root: &Section<'_>) -> Config {
     let config = gateway(root);
-    let (endpoints, routes) = endpoint::read_all(root, &config.drain);
+    let (mut endpoints, routes) = endpoint::read_all(root, &config.drain);
+    endpoints.iter_mut().for_each(|endpoint| endpoint.recording_bytes_max = config.recording.bytes_max);
     Config { endpoints, routes, ..config }
 }
 
@@ -105,6 +106,7 @@ fn gateway(root: &Section<'_>) -> Config {
         handover,
         health,
         log: root.table("log", log),
+        recording: root.table("recording", recording),
         limits: root.table("limits", limits),
         drain: root.table("drain", drain),
         endpoints: Vec::new(),
@@ -119,6 +121,10 @@ fn log(s: &Section<'_>) -> LogConfig {
         level: s.get("level", LEVELS, LevelFilter::INFO),
         targets: s.map("targets", &TARGETS, &LEVELS),
     }
+}
+
+fn recording(s: &Section<'_>) -> RecordingConfig {
+    RecordingConfig { bytes_max: s.get("bytes_max", size(0, GIB), 1 << 20), folder: tls::file(s, "folder") }
 }
 
 fn client_address(s: &Section<'_>) -> ClientAddress {

@@ -58,6 +58,8 @@ pub struct Config {
     pub health: Option<SocketAddr>,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// What is recorded.
+    pub recording: RecordingConfig,
     /// What bounds the gateway as a whole.
     pub limits: Limits,
     /// How the gateway stops. It stands in each endpoint's settings too.
@@ -77,6 +79,15 @@ pub struct ClientAddress {
     pub announced: Announced,
     /// Those that are believed. No limit on an address applies to theirs.
     pub proxies: Proxies,
+}
+
+/// What the flight recorder keeps.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RecordingConfig {
+    /// Bytes of steps in memory, for each endpoint, about; 0: nothing is recorded.
+    pub bytes_max: usize,
+    /// Where recordings are written; `None`: nowhere.
+    pub folder: Option<PathBuf>,
 }
 
 /// What is logged, and how.

@@ -149,6 +149,10 @@ impl Driver {
                 }
             }
             Command::Abandon { session } => hub.client_left(session, LeaveCause::Lost),
+            Command::Record { answer } => {
+                // Who has asked may have gone.
+                let _ = answer.send(hub.recording());
+            }
             Command::Drain => hub.input(now, Input::Drain),
         }
     }
@@ -351,7 +355,7 @@ impl Driver {
             _ => None,
         };
         let mut machine = self.hub.machine.borrow_mut();
-        let Machine { endpoint, outlet } = &mut *machine;
+        let Machine { endpoint, outlet, .. } = &mut *machine;
         if outlet.has_orders() {
             return true;
         }

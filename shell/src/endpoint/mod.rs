@@ -22,8 +22,16 @@ use std::{
 use tokio::sync::{mpsc, oneshot, watch};
 use trunkline_core::{Endpoint, Identity, Input, LeaveCause, LinkPhase, Millis, Refusal, SessionId, Time};
 
-use self::{client::Client, outlet::Outlet, payload::Payload};
-use crate::{clock::Clock, config::EndpointConfig, random::Random, server::Place, transport::Transport};
+pub(crate) use self::payload::Payload;
+use self::{client::Client, outlet::Outlet};
+use crate::{
+    clock::{Clock, unix_millis},
+    config::EndpointConfig,
+    random::Random,
+    recording::{Recording, Ring},
+    server::Place,
+    transport::Transport,
+};
 
 /// What an endpoint's driver is told from outside its thread.
 #[derive(Debug)]
@@ -52,6 +60,11 @@ pub enum Command {
     Abandon {
         /// Which client.
         session: SessionId,
+    },
+    /// What has happened lately is to be written down.
+    Record {
+        /// Where the recording goes; `None`: nothing is recorded.
+        answer: oneshot::Sender<Option<Recording>>,
     },
     /// The gateway stops.
     Drain,
@@ -125,6 +138,7 @@ fn millis(span: Duration) -> Millis {
 struct Machine {
     endpoint: Endpoint<Payload>,
     outlet: Outlet,
+    recorder: Option<Ring>,
 }
 
 impl Hub {
@@ -133,9 +147,11 @@ impl Hub {
         let mut random = Random::new();
         let mut settings = config.settings.clone();
         settings.seed = random.number();
+        let endpoint = Endpoint::new(settings, clock.now());
         Hub {
             machine: RefCell::new(Machine {
-                endpoint: Endpoint::new(settings, clock.now()),
+                recorder: Ring::new(config.recording_bytes_max, &endpoint, clock.now()),
+                endpoint,
                 outlet: Outlet::new(Rc::clone(&config), random),
             }),
             patience: Patience::of(&config),
@@ -148,9 +164,19 @@ impl Hub {
 
     /// Tells the machine what happened. What it wants done is gathered until [`Hub::end_turn`].
     fn input(&self, now: Time, input: Input<'_, Payload>) {
-        let Machine { endpoint, outlet } = &mut *self.machine.borrow_mut();
+        let Machine { endpoint, outlet, recorder } = &mut *self.machine.borrow_mut();
         outlet.now = now;
-        endpoint.handle(now, input, outlet);
+        match recorder {
+            Some(recorder) => recorder.step(endpoint, now, input, outlet),
+            None => endpoint.handle(now, input, outlet),
+        }
+    }
+
+    /// What has happened lately.
+    fn recording(&self) -> Option<Recording> {
+        let origin_unix_ms = unix_millis().saturating_sub(self.clock.now().0);
+        let machine = self.machine.borrow();
+        machine.recorder.as_ref().map(|ring| Recording { excerpt: ring.excerpt(), origin_unix_ms })
     }
 
     /// Asks for a client: its id, or why not.
@@ -168,7 +194,7 @@ impl Hub {
                 self.input(now, Input::ClientSent { session: client.session, bytes: sent });
             }
         }
-        let Machine { endpoint, outlet } = &mut *self.machine.borrow_mut();
+        let Machine { endpoint, outlet, .. } = &mut *self.machine.borrow_mut();
         let deadline = endpoint.next_deadline().into_iter().chain(outlet.next_deadline()).min();
         outlet.call_driver(deadline);
     }

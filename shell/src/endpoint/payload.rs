@@ -6,7 +6,7 @@ use trunkline_core::language::Data;
 
 /// A message of a client that may have to wait: it owns exactly its bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Payload {
+pub(crate) enum Payload {
     Text(Box<str>),
     Binary(Box<[u8]>),
 }
@@ -19,7 +19,7 @@ impl Payload {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Payload::Text(text) => text.len(),
             Payload::Binary(bytes) => bytes.len(),

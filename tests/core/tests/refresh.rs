@@ -35,6 +35,20 @@ fn the_first_fetch_is_due_at_once_and_the_next_within_the_interval() {
 }
 
 #[test]
+fn who_asks_when_a_fetch_is_due_anyway_waits_for_that_and_uses_up_no_early_one() {
+    let settings = RefreshSettings { every: Millis(10 * SECOND), ..RefreshSettings::default() };
+    let mut refresh = Refresh::new(settings, 7, Time(0));
+    assert_eq!(refresh.ask(Time(0)), Asked::Wait, "the first is due");
+    brought(&mut refresh, Time(0), Time(0));
+    assert_eq!(refresh.ask(Time(1)), Asked::Wait, "an early one");
+    brought(&mut refresh, Time(1), Time(1));
+    assert_eq!(refresh.ask(Time(2)), Asked::Settled, "not another one so soon");
+    let next = due(&refresh);
+    assert!(next < Time(30 * SECOND), "before an early one may be asked for again");
+    assert_eq!(refresh.ask(next), Asked::Wait, "it is due");
+}
+
+#[test]
 fn gateways_that_start_together_do_not_fetch_together() {
     let next = |seed| {
         let mut refresh = Refresh::new(RefreshSettings::default(), seed, Time(0));

@@ -22,6 +22,8 @@ mod jwks;
 pub mod log;
 #[path = "../../../shell/src/random.rs"]
 pub mod random;
+#[path = "../../../shell/src/recording/mod.rs"]
+pub mod recording;
 #[path = "../../../shell/src/server/mod.rs"]
 mod server;
 #[path = "../../../shell/src/stream.rs"]

@@ -1,11 +1,11 @@
 //! The gateway under test.
 
-use std::{io, net::SocketAddr, thread, time::Duration};
+use std::{fs, io, net::SocketAddr, path::Path, thread, time::Duration};
 
 use serde_json::Value;
 use tokio::{
     runtime::{Builder, LocalOptions},
-    sync::oneshot,
+    sync::{mpsc, oneshot},
     time::sleep,
 };
 use trunkline::gateway::{Gateway as Program, Listening};
@@ -20,6 +20,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 pub struct Gateway {
     listening: Listening,
     stop: Option<oneshot::Sender<()>>,
+    recordings: mpsc::Sender<()>,
     ended: oneshot::Receiver<io::Result<()>>,
 }
 
@@ -30,7 +31,8 @@ impl Gateway {
     ///
     /// It does not start.
     pub async fn start(setup: &Setup) -> Gateway {
-        let program = Program::new(setup.config());
+        let (recordings, wanted) = mpsc::channel(1);
+        let program = Program::new(setup.config()).recorded_when(wanted);
         let (ready, listening) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let (end, ended) = oneshot::channel();
@@ -46,7 +48,7 @@ impl Gateway {
             let _ = end.send(result);
         });
         let listening = within("the gateway listens", listening).await.expect("the gateway listens");
-        Gateway { listening, stop: Some(stop), ended }
+        Gateway { listening, stop: Some(stop), recordings, ended }
     }
 
     /// Where it listens for clients.
@@ -62,6 +64,29 @@ impl Gateway {
     /// Tells it to stop.
     pub fn drain(&mut self) {
         drop(self.stop.take());
+    }
+
+    /// Has it write down what has happened lately, into this folder of its configuration. Returns the recording of the
+    /// endpoint `lobby`, and removes it.
+    ///
+    /// # Panics
+    ///
+    /// It has ended, or the folder is not what it should be.
+    pub async fn record(&self, folder: &Path) -> String {
+        self.recordings.send(()).await.expect("the gateway runs");
+        let written = async {
+            loop {
+                let files = fs::read_dir(folder).expect("the folder is there");
+                let mut files = files.map(|file| file.expect("the folder can be read").path());
+                if let Some(file) = files.find(|file| file.extension().is_some_and(|e| e == "jsonl")) {
+                    let text = fs::read_to_string(&file).expect("a recording is text");
+                    fs::remove_file(&file).expect("it can be removed");
+                    return text;
+                }
+                sleep(LOOK_AGAIN).await;
+            }
+        };
+        within("a recording is written", written).await
     }
 
     /// Waits until it has stopped.

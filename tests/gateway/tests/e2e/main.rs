@@ -13,6 +13,7 @@ mod link;
 mod messages;
 mod outage;
 mod rates;
+mod recording;
 mod rfc6455;
 mod takeover;
 mod tls;
