@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod conformance;
 pub mod connect;
 pub mod demo;
 pub mod endpoint;

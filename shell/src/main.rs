@@ -22,6 +22,11 @@ fn main() -> ExitCode {
         Some(Command::Run { config: Some(file) }) => load(&file).and_then(|config| block_on(serve(config))),
         Some(Command::Run { config: None }) | None => block_on(demo()),
         Some(Command::Check { file }) => load(&file).map(|_| println!("{}: nothing wrong", file.display())),
+        Some(Command::Conformance(probe)) => block_on(async {
+            let (report, passed) = probe.run().await?;
+            println!("{report}");
+            if passed { Ok(()) } else { Err("the backend does not conform".to_owned()) }
+        }),
         Some(Command::Token(wanted)) => wanted.make().map(|token| println!("{}", &*token)),
         Some(Command::Connect { url, token, ca }) => block_on(async {
             connect::run(&url, token.as_deref(), ca, &mut io::stdout())
