@@ -3,6 +3,7 @@
 use std::{env, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser, value_parser};
+use clap_complete::Shell;
 use serde_json::{Map, Value};
 use trunkline::{
     clock::unix_seconds,
@@ -49,6 +50,26 @@ pub(crate) enum Command {
         /// The CA that a gateway at wss:// must have its certificate from, as a file in PEM; without it, the system's.
         #[arg(long, value_name = "FILE")]
         ca: Option<PathBuf>,
+    },
+    /// Ask a running gateway whether it is well: for containers, which may have no other program.
+    Health {
+        /// /healthz says that it is alive, /readyz that it lets clients in.
+        #[arg(default_value = "http://127.0.0.1:8080/healthz")]
+        url: String,
+        /// The CA that a gateway at https:// must have its certificate from, as a file in PEM; without it, the system's.
+        #[arg(long, value_name = "FILE")]
+        ca: Option<PathBuf>,
+    },
+    /// Print what makes a shell complete these commands.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Print the manual page, or write one for each command.
+    Man {
+        /// Where to write them.
+        #[arg(value_name = "FOLDER")]
+        folder: Option<PathBuf>,
     },
 }
 

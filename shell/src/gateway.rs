@@ -17,6 +17,7 @@ use crate::{
     handover::{Inherited, Offer},
     jwks::Keepers,
     net,
+    pulse::Pulse,
     server::{Doorkeeper, Front, Gate, LOOKUPS_MAX, OTHER_CONNECTIONS_MAX, Serves, accept},
     sys, tls, worker,
 };
@@ -32,6 +33,7 @@ const DRAIN_SLACK: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub struct Gateway {
     config: Config,
+    pulse: Pulse,
 }
 
 /// Where a gateway listens.
@@ -46,7 +48,12 @@ pub struct Listening {
 impl Gateway {
     /// A gateway as a configuration wants it, which was found right when it was read.
     pub fn new(config: Config) -> Gateway {
-        Gateway { config }
+        Gateway { config, pulse: Pulse::new() }
+    }
+
+    /// Tells whether its threads turn, once it runs.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// Runs until `stop` resolves or another gateway has taken over, and then drains. Must run on a local runtime of
@@ -97,7 +104,7 @@ impl Gateway {
 
     /// Starts the endpoints on their threads.
     fn start(self) -> io::Result<(Rc<Front>, Vec<oneshot::Receiver<()>>)> {
-        let Gateway { config } = self;
+        let Gateway { config, pulse } = self;
         let workers = workers(&config);
         let mut shares: Vec<Vec<worker::Start>> = (0..workers).map(|_| Vec::new()).collect();
         let (mut gates, mut ended, mut keepers) = (Vec::new(), Vec::new(), Keepers::default());
@@ -108,7 +115,7 @@ impl Gateway {
             ended.push(end);
         }
         for (index, share) in shares.into_iter().enumerate() {
-            worker::spawn(index, share)?;
+            worker::spawn(index, share, pulse.follow())?;
         }
         keepers.start();
         let connections = Arc::new(Semaphore::new(config.limits.connections_max));

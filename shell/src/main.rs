@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod cli;
+mod pages;
 
 use std::{env, io, process::ExitCode};
 
@@ -12,7 +13,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
 };
-use trunkline::{config::Config, connect, demo::Demo, gateway::Gateway, log};
+use trunkline::{config::Config, connect, demo::Demo, gateway::Gateway, health, log, service};
 
 use crate::cli::{Cli, Command};
 
@@ -28,6 +29,11 @@ fn main() -> ExitCode {
             if passed { Ok(()) } else { Err("the backend does not conform".to_owned()) }
         }),
         Some(Command::Token(wanted)) => wanted.make().map(|token| println!("{}", &*token)),
+        Some(Command::Health { url, ca }) => {
+            block_on(async { health::ask(&url, ca).await.map(|answer| println!("{answer}")) })
+        }
+        Some(Command::Completions { shell }) => pages::completions(shell, &mut io::stdout()),
+        Some(Command::Man { folder }) => pages::manual(folder.as_deref(), &mut io::stdout()),
         Some(Command::Connect { url, token, ca }) => block_on(async {
             connect::run(&url, token.as_deref(), ca, &mut io::stdout())
                 .await
@@ -59,8 +65,14 @@ fn load(file: &std::path::Path) -> Result<Config, String> {
 
 async fn serve(config: Config) -> Result<(), String> {
     log::start(&config.log);
-    let stop = stop_signal()?;
-    Gateway::new(config).run(|_| {}, stop).await.map_err(|error| error.to_string())
+    let signal = stop_signal()?;
+    let stop = async {
+        signal.await;
+        service::stopping();
+    };
+    let gateway = Gateway::new(config);
+    tokio::task::spawn_local(service::feed_watchdog(gateway.pulse()));
+    gateway.run(|at| service::ready(&at), stop).await.map_err(|error| error.to_string())
 }
 
 async fn demo() -> Result<(), String> {
