@@ -61,6 +61,8 @@ pub enum Fault {
         /// Pongs that bore something else came meanwhile.
         others: bool,
     },
+    /// It did not read what it was sent.
+    NotRead,
     /// A frame that is no action.
     BadAction(BadAction),
     /// A `close` with a status that cannot be sent.
@@ -84,6 +86,7 @@ impl Fault {
             Fault::Upgrade(_) => "upgrade",
             Fault::LinkBroken(_) => "link_broken",
             Fault::PongMissing { .. } => "pong_missing",
+            Fault::NotRead => "not_read",
             Fault::BadAction(_) => "bad_action",
             Fault::Status => "status",
             Fault::Reason => "reason",
@@ -104,6 +107,7 @@ impl fmt::Display for Fault {
             Fault::PongMissing { others: true } => {
                 f.write_str("a Ping was not answered in time: the Pongs that came bear another payload")
             }
+            Fault::NotRead => f.write_str("it does not read what it is sent: clients would wait"),
             Fault::BadAction(fault) => {
                 write!(f, "an action that cannot be carried out: {}", describe(*fault))
             }

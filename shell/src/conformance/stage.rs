@@ -168,7 +168,12 @@ impl<'p> Stage<'p> {
     pub(super) async fn say(&mut self, event: &[u8]) -> Result<(), Broken> {
         self.said = true;
         self.queue(Opcode::Text, event);
-        self.wait(|_| true, self.plan.patience).await.map(|_| ())
+        if self.wait(|_| true, self.plan.patience).await? {
+            return Ok(());
+        }
+        self.watch.fault(Fault::NotRead, None);
+        self.wire = None;
+        Err(Broken)
     }
 
     /// Whom an event is about, with the parameters that were asked for.

@@ -350,6 +350,28 @@ async fn one_that_serves_one_link_and_no_more_is_found_out() {
 }
 
 #[tokio::test]
+async fn one_that_does_not_read_is_found_out_once_the_sockets_are_full() {
+    let deaf = serve(|stream, memory| async move {
+        let mut socket = accept_async_with_config(stream, None).await;
+        // The one of `life`, and the next.
+        let mut opens = 0;
+        while let (Ok(socket), 0..2) = (&mut socket, opens) {
+            let Some(Ok(heard)) = socket.next().await else { break };
+            opens += usize::from(heard.to_text().is_ok_and(|text| text.contains("open")));
+        }
+        std::future::pending::<()>().await;
+        memory
+    });
+    let report = look_with(deaf, &["large"], |plan| {
+        plan.patience = Duration::from_millis(300);
+        // More than what two sockets hold.
+        plan.message_bytes_max = 16 << 20;
+    })
+    .await;
+    expect(&report, "large", "not_read", "");
+}
+
+#[tokio::test]
 async fn one_that_answers_no_pings_is_found_out() {
     let deaf = serve(|stream, memory| async move {
         let socket = accept_async_with_config(stream, None).await;
