@@ -2,13 +2,16 @@
 
 use std::{env, path::PathBuf, str::FromStr, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser, value_parser};
+use clap_complete::Shell;
 use serde_json::{Map, Value};
 use trunkline::{
     clock::unix_seconds,
-    config::Config,
+    config::{Config, ServerUrl},
+    conformance::{self, Plan},
     token::{Algorithm, KeySource, NewToken, Token, make},
 };
+use trunkline_core::Binary;
 
 /// A WebSocket API gateway: many clients, one link to each backend.
 ///
@@ -43,6 +46,8 @@ pub(crate) enum Command {
     },
     /// Make a token for development.
     Token(Wanted),
+    /// Play the gateway against a backend, and say what the backend does wrong (docs/backends.md).
+    Conformance(Probe),
     /// Talk to an endpoint from the terminal.
     Connect {
         /// Such as ws://127.0.0.1:8080/lobby/1
@@ -54,6 +59,90 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         ca: Option<PathBuf>,
     },
+    /// Ask a running gateway whether it is well: for containers, which may have no other program.
+    Health {
+        /// /healthz says that it is alive, /readyz that it lets clients in.
+        #[arg(default_value = "http://127.0.0.1:8080/healthz")]
+        url: String,
+        /// The CA that a gateway at https:// must have its certificate from, as a file in PEM; without it, the system's.
+        #[arg(long, value_name = "FILE")]
+        ca: Option<PathBuf>,
+    },
+    /// Print what makes a shell complete these commands.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Print the manual page, or write one for each command.
+    Man {
+        /// Where to write them.
+        #[arg(value_name = "FOLDER")]
+        folder: Option<PathBuf>,
+    },
+}
+
+/// A backend that is to be tried.
+#[derive(Args)]
+pub(crate) struct Probe {
+    /// Where it is, such as ws://127.0.0.1:9000/
+    #[arg(long, value_name = "URL")]
+    backend: String,
+    /// A parameter of its endpoint's path, once for each.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_param)]
+    param: Vec<(String, String)>,
+    /// What a user says that it answers.
+    #[arg(long, value_name = "TEXT", default_value = "hello")]
+    say: String,
+    /// What its endpoint says of binary messages.
+    #[arg(long, value_parser = ["text", "base64", "reject"], default_value = "text")]
+    binary: String,
+    /// What its endpoint says of messages: how many bytes they may have, up to 2097152.
+    #[arg(long, value_name = "BYTES", default_value_t = 131_072, value_parser = value_parser!(u32).range(1..=2_097_152))]
+    message_bytes_max: u32,
+    /// What its endpoint says of the gap between a user's close and the next open.
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = humantime::parse_duration)]
+    reopen_gap: Duration,
+    /// How long it may take to connect, to answer a Ping, to answer a message.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    patience: Duration,
+    /// The CA that a backend at wss:// must have its certificate from, as a file in PEM; without it, the system's.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Look at this only, and at what it rests on; may be given more than once.
+    #[arg(long, value_name = "CHECK", value_parser = PossibleValuesParser::new(conformance::names()))]
+    only: Vec<String>,
+    /// Report in JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Probe {
+    /// What came of it, as it is to be printed; whether nothing is wrong.
+    pub(crate) async fn run(self) -> Result<(String, bool), String> {
+        let backend = ServerUrl::websocket(&self.backend).map_err(|what| format!("--backend: {what}"))?;
+        let plan = Plan {
+            params: self.param,
+            say: self.say,
+            binary: match &*self.binary {
+                "base64" => Binary::Base64,
+                "reject" => Binary::Reject,
+                _ => Binary::Text,
+            },
+            message_bytes_max: self.message_bytes_max as usize,
+            reopen_gap: self.reopen_gap,
+            patience: self.patience,
+            only: self.only,
+            ..Plan::new(backend, self.ca).map_err(|fault| format!("--ca: {fault}"))?
+        };
+        let report = conformance::run(&plan).await;
+        let text = if self.json { report.json().to_string() } else { report.to_string() };
+        Ok((text, report.passed()))
+    }
+}
+
+fn parse_param(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, such as lobby_id=7")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// A token that is wanted.

@@ -153,7 +153,7 @@ fn describe(frame: Option<CloseFrame>) -> String {
 }
 
 /// Text of a peer, its control characters escaped: it is going to a terminal.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     text.chars().map(escape).collect()
 }

@@ -16,7 +16,9 @@ use crate::{
     endpoint::{Command, Status},
     handover::{Inherited, Offer},
     jwks::Keepers,
-    net, recording,
+    net,
+    pulse::Pulse,
+    recording,
     server::{Doorkeeper, Front, Gate, LOOKUPS_MAX, OTHER_CONNECTIONS_MAX, Serves, accept},
     sys, tls, worker,
 };
@@ -34,6 +36,7 @@ pub struct Gateway {
     config: Config,
     /// Says when recordings are to be written.
     recordings: Option<mpsc::Receiver<()>>,
+    pulse: Pulse,
 }
 
 /// Where a gateway listens.
@@ -48,12 +51,17 @@ pub struct Listening {
 impl Gateway {
     /// A gateway as a configuration wants it, which was found right when it was read.
     pub fn new(config: Config) -> Gateway {
-        Gateway { config, recordings: None }
+        Gateway { config, recordings: None, pulse: Pulse::new() }
     }
 
     /// Has recordings written whenever `wanted` says so.
     pub fn recorded_when(self, wanted: mpsc::Receiver<()>) -> Gateway {
         Gateway { recordings: Some(wanted), ..self }
+    }
+
+    /// Tells whether its threads turn, once it runs.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// Runs until `stop` resolves or another gateway has taken over, and then drains. Must run on a local runtime of
@@ -112,7 +120,7 @@ impl Gateway {
 
     /// Starts the endpoints on their threads.
     fn start(self) -> io::Result<(Rc<Front>, Vec<oneshot::Receiver<()>>)> {
-        let Gateway { config, .. } = self;
+        let Gateway { config, pulse, .. } = self;
         let workers = workers(&config);
         let mut shares: Vec<Vec<worker::Start>> = (0..workers).map(|_| Vec::new()).collect();
         let (mut gates, mut ended, mut keepers) = (Vec::new(), Vec::new(), Keepers::default());
@@ -123,7 +131,7 @@ impl Gateway {
             ended.push(end);
         }
         for (index, share) in shares.into_iter().enumerate() {
-            worker::spawn(index, share)?;
+            worker::spawn(index, share, pulse.follow())?;
         }
         keepers.start();
         let connections = Arc::new(Semaphore::new(config.limits.connections_max));

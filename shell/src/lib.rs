@@ -5,18 +5,22 @@
 
 pub mod clock;
 pub mod config;
+pub mod conformance;
 pub mod connect;
 pub mod demo;
 pub mod endpoint;
 mod files;
 pub mod gateway;
 mod handover;
+pub mod health;
 mod jwks;
 pub mod log;
 pub mod net;
+pub mod pulse;
 pub mod random;
 pub mod recording;
 mod server;
+pub mod service;
 mod stream;
 pub mod sys;
 pub mod tls;

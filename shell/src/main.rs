@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod cli;
+mod pages;
 
 use std::{
     env,
@@ -23,8 +24,9 @@ use trunkline::{
     connect,
     demo::Demo,
     gateway::Gateway,
-    log,
+    health, log,
     recording::replay::{Outcome, replay},
+    service,
 };
 
 use crate::cli::{Cli, Command};
@@ -35,8 +37,18 @@ fn main() -> ExitCode {
         Some(Command::Run { config: Some(file) }) => load(&file).and_then(|config| block_on(serve(config))),
         Some(Command::Run { config: None }) | None => block_on(demo()),
         Some(Command::Check { file }) => load(&file).map(|_| println!("{}: nothing wrong", file.display())),
+        Some(Command::Conformance(probe)) => block_on(async {
+            let (report, passed) = probe.run().await?;
+            println!("{report}");
+            if passed { Ok(()) } else { Err("the backend does not conform".to_owned()) }
+        }),
         Some(Command::Replay { file, user }) => tell(&file, user.as_deref()),
         Some(Command::Token(wanted)) => wanted.make().map(|token| println!("{}", &*token)),
+        Some(Command::Health { url, ca }) => {
+            block_on(async { health::ask(&url, ca).await.map(|answer| println!("{answer}")) })
+        }
+        Some(Command::Completions { shell }) => pages::completions(shell, &mut io::stdout()),
+        Some(Command::Man { folder }) => pages::manual(folder.as_deref(), &mut io::stdout()),
         Some(Command::Connect { url, token, ca }) => block_on(async {
             connect::run(&url, token.as_deref(), ca, &mut io::stdout())
                 .await
@@ -86,12 +98,14 @@ fn tell(file: &Path, user: Option<&str>) -> Result<(), String> {
 
 async fn serve(config: Config) -> Result<(), String> {
     log::start(&config.log);
-    let stop = stop_signal()?;
-    Gateway::new(config)
-        .recorded_when(recording_signal()?)
-        .run(|_| {}, stop)
-        .await
-        .map_err(|error| error.to_string())
+    let signal = stop_signal()?;
+    let stop = async {
+        signal.await;
+        service::stopping();
+    };
+    let gateway = Gateway::new(config).recorded_when(recording_signal()?);
+    tokio::task::spawn_local(service::feed_watchdog(gateway.pulse()));
+    gateway.run(|at| service::ready(&at), stop).await.map_err(|error| error.to_string())
 }
 
 async fn demo() -> Result<(), String> {

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     config::EndpointConfig,
     endpoint::{self, Command, Status},
+    pulse::Follower,
     world,
 };
 
@@ -28,11 +29,13 @@ pub(crate) struct Start {
 /// # Errors
 ///
 /// The system has no thread, or no descriptors for it.
-pub(crate) fn spawn(index: usize, endpoints: Vec<Start>) -> io::Result<()> {
-    world::start_thread(format!("endpoints-{index}"), move || run(endpoints))
+pub(crate) fn spawn(index: usize, endpoints: Vec<Start>, follower: Follower) -> io::Result<()> {
+    world::start_thread(format!("endpoints-{index}"), move || run(endpoints, follower))
 }
 
-async fn run(endpoints: Vec<Start>) {
+async fn run(endpoints: Vec<Start>, follower: Follower) {
+    // It ends with the thread.
+    tokio::task::spawn_local(follower.run());
     let tasks: Vec<_> = endpoints
         .into_iter()
         .map(|start| {

@@ -16,6 +16,7 @@ import urllib.request
 from pathlib import Path
 
 import jwt
+import jsonschema
 import websockets.sync.client
 import websockets.sync.server
 from websockets.exceptions import ConnectionClosed
@@ -24,6 +25,21 @@ ROOT = Path(__file__).resolve().parents[2]
 TRUNKLINE = os.environ.get("TRUNKLINE_BIN", str(ROOT / "target/debug/trunkline"))
 SECRET = "a secret of 64 bytes, which is long enough for every HMAC we have"
 DEADLINE = 30
+CONTRACT = ROOT / "docs/schema"
+
+
+def schema(file):
+    return json.loads((CONTRACT / file).read_text())
+
+
+def validator(file, name=None):
+    """What checks against a schema of the contract, or against one of its definitions."""
+    whole = schema(file)
+    part = {"$ref": f"#/$defs/{name}", "$defs": whole["$defs"]} if name else whole
+    return jsonschema.Draft202012Validator(part)
+
+
+EVENT = validator("event.json")
 
 
 def token(user, key=SECRET, algorithm="HS256", headers=None, **claims):
@@ -138,6 +154,7 @@ class Backend:
         while True:
             item = self.next()
             if "frame" in item:
+                EVENT.validate(json.loads(item["frame"]))  # Whatever the gateway sends, the contract has it.
                 return item
 
     def event(self):

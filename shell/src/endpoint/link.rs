@@ -24,7 +24,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use trunkline_core::CloseCode;
 
 use crate::{
-    config::{EndpointConfig, ServerUrl},
+    config::{EndpointConfig, LinkConfig, ServerUrl},
     net,
     stream::Stream,
     tls::{self, ClientTls},
@@ -44,7 +44,7 @@ pub(super) type Dial = Pin<Box<dyn Future<Output = Result<Connection, DialFault>
 
 /// Why no connection could be made.
 #[derive(Debug)]
-pub(super) enum DialFault {
+pub(crate) enum DialFault {
     Timeout(Duration),
     Connect(io::Error),
     Tls(io::Error),
@@ -75,14 +75,21 @@ impl fmt::Display for DialFault {
 
 /// Begins to connect to the endpoint's backend; `key` is 16 random bytes in base64.
 pub(super) fn dial(config: &EndpointConfig, key: String) -> Dial {
-    let (backend, tls, limit) =
-        (config.backend.clone(), config.link_tls.clone(), config.link.connect_timeout);
-    let message_bytes_max = config.link.message_bytes_max;
-    Box::pin(async move {
-        let made = timeout(limit, connect(&backend, tls, &key, limit)).await;
-        let (stream, early) = made.map_err(|_| DialFault::Timeout(limit))??;
-        Ok(Connection::new(stream, &early, message_bytes_max))
-    })
+    let (backend, tls, link) = (config.backend.clone(), config.link_tls.clone(), config.link.clone());
+    Box::pin(async move { reach(&backend, tls, &key, &link).await })
+}
+
+/// Connects to a backend; `key` is 16 random bytes in base64.
+pub(crate) async fn reach(
+    backend: &ServerUrl,
+    tls: Option<ClientTls>,
+    key: &str,
+    link: &LinkConfig,
+) -> Result<Connection, DialFault> {
+    let limit = link.connect_timeout;
+    let made = timeout(limit, connect(backend, tls, key, limit)).await;
+    let (stream, early) = made.map_err(|_| DialFault::Timeout(limit))??;
+    Ok(Connection::new(stream, &early, link.message_bytes_max))
 }
 
 /// Connects and shakes hands (RFC 6455, section 4.1). What came after the answer is returned too.
@@ -139,8 +146,8 @@ fn take_socket(upgraded: Upgraded) -> io::Result<(Stream, Vec<u8>)> {
 }
 
 /// A connection to the backend, as it is read.
-pub(super) struct Connection {
-    pub(super) stream: Rc<Stream>,
+pub(crate) struct Connection {
+    pub(crate) stream: Rc<Stream>,
     decoder: Decoder,
     buffer: Vec<u8>,
     /// What has been read and not been used.
@@ -150,7 +157,7 @@ pub(super) struct Connection {
 
 /// Why a connection is of no more use.
 #[derive(Debug)]
-pub(super) enum Break {
+pub(crate) enum Break {
     /// The backend closed it in good order, with this code if it gave one.
     Closed(Option<u16>),
     /// The backend ended it without a word, or vanished.
@@ -200,7 +207,7 @@ impl Connection {
     }
 
     /// The next thing that has been read whole.
-    pub(super) fn next(&mut self) -> Result<Option<Item<'_>>, Break> {
+    pub(crate) fn next(&mut self) -> Result<Option<Item<'_>>, Break> {
         // A loop that lends from its own state cannot return from within: so it finds the frame first.
         loop {
             let (start, end) = (self.filled.start, self.filled.end);
@@ -220,7 +227,7 @@ impl Connection {
     }
 
     /// Reads what is there, once all that was read is used.
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Break>> {
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Break>> {
         self.make_room();
         match self.stream.poll_read(cx, &mut self.buffer[self.filled.end..]) {
             Poll::Pending => Poll::Pending,

@@ -7,7 +7,7 @@
 
 mod client;
 mod driver;
-mod link;
+pub(crate) mod link;
 mod outlet;
 mod payload;
 mod queue;

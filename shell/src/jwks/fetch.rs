@@ -29,7 +29,7 @@ const HEADERS_MAX: usize = 64;
 
 /// Why no keys have come.
 #[derive(Debug)]
-pub(super) enum FetchFault {
+pub(crate) enum FetchFault {
     Timeout(Duration),
     Connect(io::Error),
     Tls(io::Error),
@@ -62,7 +62,7 @@ impl fmt::Display for FetchFault {
 }
 
 /// What is published at the URL now: at most `bytes_max` bytes, and whole within `timeout`.
-pub(super) async fn fetch(url: &ServerUrl, settings: &FetchSettings) -> Result<Bytes, FetchFault> {
+pub(crate) async fn fetch(url: &ServerUrl, settings: &FetchSettings) -> Result<Bytes, FetchFault> {
     let limit = settings.timeout;
     timeout(limit, ask(url, settings)).await.unwrap_or(Err(FetchFault::Timeout(limit)))
 }

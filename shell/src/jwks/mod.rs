@@ -3,7 +3,7 @@
 //! When to fetch, and for how long keys may be used, is core's to say (`refresh`); what of a set is of use, the tokens'
 //! ([`KeySet`]). A [`Keeper`] fetches what one URL publishes, for all endpoints that want the same of it.
 
-mod fetch;
+pub(crate) mod fetch;
 
 use std::{cell::RefCell, future::pending, pin::Pin, rc::Rc, sync::Arc};
 

@@ -20,6 +20,8 @@ pub mod gateway;
 mod jwks;
 #[path = "../../../shell/src/log.rs"]
 pub mod log;
+#[path = "../../../shell/src/pulse.rs"]
+pub mod pulse;
 #[path = "../../../shell/src/random.rs"]
 pub mod random;
 #[path = "../../../shell/src/recording/mod.rs"]

@@ -1,5 +1,7 @@
 //! The whole gateway over real sockets, one room a subject. One program, for what takes time is to link it.
 
+mod conformance;
+mod contract;
 mod door;
 mod faults_backend;
 mod faults_clients;
