@@ -1,5 +1,7 @@
 //! Figures, as they are scraped.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 use trunkline_gateway_tests::rig::{Backend, Client, Gateway, Handshake, Setup, closed, message, opened};
 
@@ -103,7 +105,7 @@ async fn ends_and_refusals_are_counted_by_cause() {
         );
     }
     assert_eq!(count("trunkline_handshakes_total", ",answer=\"token_missing\""), 1.0);
-    assert_eq!(scrape.figure("trunkline_handshakes_total{answer=\"not_found\",endpoint=\"\"}"), 1.0);
+    assert_eq!(scrape.figure("trunkline_handshakes_total{endpoint=\"\",answer=\"not_found\"}"), 1.0);
 }
 
 #[tokio::test]
@@ -149,7 +151,10 @@ async fn an_outage_is_seen_with_what_it_costs() {
 #[tokio::test]
 async fn a_link_that_takes_no_more_is_seen_to_be_full() {
     let backend = Backend::start().await.with_receive_buffer(4096);
-    let setup = setup(&backend).lobby("link.queue_high", "64KiB").lobby("link.queue_low", "32KiB");
+    let setup = setup(&backend)
+        .lobby("link.queue_high", "64KiB")
+        .lobby("link.queue_low", "32KiB")
+        .lobby("link.client_share", "1MiB");
     let gateway = Gateway::start(&setup).await;
     let operator = gateway.operator();
     let mut ann = Client::enter(&gateway, "ann").await;
@@ -196,4 +201,26 @@ async fn each_figure_has_its_help_its_type_and_a_name_of_its_kind() {
     );
     assert!(scrape.figure("process_resident_memory_bytes") > 1e6);
     assert!(scrape.figure("process_open_fds") > 3.0);
+}
+
+#[tokio::test]
+async fn the_dashboard_and_the_alerts_ask_for_figures_that_there_are_and_the_dashboard_for_all() {
+    let backend = Backend::echo().await;
+    let gateway = Gateway::start(&setup(&backend)).await;
+    let text = gateway.operator().scrape().await.0;
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let families: BTreeSet<&str> = types.collect();
+    let dashboard = names(include_str!("../../../../docs/operation/dashboard.json"));
+    let alerts = names(include_str!("../../../../docs/operation/alerts.yml"));
+    let unknown: Vec<_> = dashboard.union(&alerts).filter(|name| !families.contains(**name)).collect();
+    assert!(unknown.is_empty(), "there are none of these: {unknown:?}");
+    let unseen: Vec<_> = families.difference(&dashboard).collect();
+    assert!(unseen.is_empty(), "the dashboard does not show these: {unseen:?}");
+}
+
+/// The figures that a text names.
+fn names(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let figures = words.filter(|word| word.starts_with("trunkline_") || word.starts_with("process_"));
+    figures.map(|name| name.strip_suffix("_bucket").unwrap_or(name)).collect()
 }
