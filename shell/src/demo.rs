@@ -89,12 +89,12 @@ impl Demo {
             "Trunkline demo: a chat at {url}{moved}, its backend behind one link.\n\n\
              Two users are ready. Copy each line into a terminal of its own, and type:\n\n\
              {ann}\n{bob}\n\
-             Health: http://{address}/readyz.{admin} Ctrl-C drains and stops.\n\
+             Health: http://{address}/readyz{admin}. Ctrl-C drains and stops.\n\
              For a gateway of your own: {program} run --config FILE (docs/configuration.md).\n",
             ann = line("ann"),
             bob = line("bob"),
             admin = admin.map_or(String::new(), |admin| {
-                format!(" For operators: http://{admin}/metrics, http://{admin}/api/v1/overview.\n")
+                format!("; for operators: http://{admin}/metrics, http://{admin}/api/v1/overview")
             }),
         )
     }
