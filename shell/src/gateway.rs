@@ -90,7 +90,7 @@ impl Gateway {
         let handshake_timeout = self.config.limits.handshake_timeout;
         let limit = drain_limit(&self.config);
         let (recordings, folder) = (self.recordings.take(), self.config.recording.folder.take());
-        let (front, admin, ended) = self.start()?;
+        let Started { front, admin, ended } = self.start()?;
         if let Some(wanted) = recordings {
             tokio::task::spawn_local(recording::keep(Rc::clone(&front), folder, wanted));
         }
@@ -126,7 +126,7 @@ impl Gateway {
     }
 
     /// Starts the endpoints on their threads.
-    fn start(self) -> io::Result<(Rc<Front>, Option<Rc<Admin>>, Vec<oneshot::Receiver<()>>)> {
+    fn start(self) -> io::Result<Started> {
         let Gateway { config, pulse, .. } = self;
         let workers = workers(&config);
         let mut shares: Vec<Vec<worker::Start>> = (0..workers).map(|_| Vec::new()).collect();
@@ -150,8 +150,16 @@ impl Gateway {
         let front = Front { limits, tls, routes, gates, answers, draining, door, connections, lookups };
         let front = Rc::new(front);
         let admin = admin.map(|admin| Admin::new(Rc::clone(&front), admin, unix_millis()));
-        Ok((front, admin, ended))
+        Ok(Started { front, admin, ended })
     }
+}
+
+/// What runs.
+struct Started {
+    front: Rc<Front>,
+    admin: Option<Rc<Admin>>,
+    /// One for each endpoint: it has drained.
+    ended: Vec<oneshot::Receiver<()>>,
 }
 
 /// The two ends of an endpoint: what the front holds, and what its thread needs.
