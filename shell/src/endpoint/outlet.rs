@@ -339,6 +339,13 @@ impl Outlet {
         queued
     }
 
+    fn set_stopped(&mut self, id: SessionId, stopped: bool) {
+        let Some(client) = self.client(id) else { return };
+        // Each counts once, however often it is said.
+        self.stopped = self.stopped + usize::from(stopped) - usize::from(client.is_stopped());
+        self.with_client(id, |client| client.set_stopped(stopped));
+    }
+
     fn admit(&mut self, session: SessionId) {
         let slot = session.slot as usize;
         if self.clients.len() <= slot {
@@ -457,13 +464,9 @@ impl Sink<Payload> for Outlet {
             }
             Output::Stop { session } => {
                 self.metrics.stops.add(1);
-                self.stopped += 1;
-                self.with_client(session, |client| client.set_stopped(true));
+                self.set_stopped(session, true);
             }
-            Output::Resume { session } => {
-                self.stopped -= 1;
-                self.with_client(session, |client| client.set_stopped(false));
-            }
+            Output::Resume { session } => self.set_stopped(session, false),
             Output::StopAll => {
                 self.metrics.stops_of_all.add(1);
                 self.all_stopped = true;
