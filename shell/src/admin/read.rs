@@ -154,6 +154,8 @@ pub(super) async fn closes(admin: &Admin, query: &Query) -> Result<Answered, Fau
             closes.into_iter().filter(|closed| query.get("user").is_none_or(|user| *closed.user == *user));
         found.extend(wanted.map(|closed| (gate.config.name.as_str(), closed)));
     }
+    // Of one millisecond, too, the newest comes first.
+    found.reverse();
     found.sort_by_key(|(_, closed)| std::cmp::Reverse(closed.at));
     let newest: Vec<Value> =
         found.iter().take(limit).map(|(endpoint, closed)| describe::closed(endpoint, closed)).collect();
