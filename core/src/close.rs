@@ -53,6 +53,8 @@ pub(crate) const TOO_SLOW: &str = "client too slow";
 pub(crate) const BACKEND_AWAY: &str = "backend unavailable";
 /// To clients of a gateway that stops.
 pub(crate) const GOING_AWAY: &str = "gateway is shutting down";
+/// To a client that an operator closes.
+pub(crate) const KICKED: &str = "closed by an operator";
 /// Of a backend's `close` with 1011 and no reason.
 pub(crate) const BACKEND_WRONG: &str = "Something went wrong on the backend";
 /// Of a backend's `close` with another status and no reason.

@@ -134,4 +134,9 @@ pub enum Input<'a, P> {
     },
     /// The gateway is told to stop. Saying it again changes nothing.
     Drain,
+    /// An operator ends a session: its client is closed with 1008, its backend hears `close`.
+    Kick {
+        /// Whose.
+        session: SessionId,
+    },
 }

@@ -56,7 +56,7 @@ mod settings;
 mod time;
 
 pub use close::{CloseCode, REASON_BYTES_MAX};
-pub use endpoint::{Endpoint, Naming};
+pub use endpoint::{Endpoint, Figures, Naming, SessionView};
 pub use identity::Identity;
 pub use input::{Input, LeaveCause, LinkId, Payload, SessionId};
 pub use output::{ActionFault, DropCause, EndCause, Event, Fact, LinkPhase, Output, Queued, Refusal, Sink};

@@ -198,6 +198,8 @@ pub enum Fact<'a> {
     Ended {
         /// Which.
         session: SessionId,
+        /// Whose it was.
+        user: &'a str,
         /// Why.
         cause: EndCause,
     },
@@ -271,6 +273,8 @@ pub enum EndCause {
     Outage,
     /// The gateway stops.
     Drained,
+    /// An operator closed it.
+    Kicked,
 }
 
 /// Why messages were dropped.

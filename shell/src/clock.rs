@@ -21,7 +21,12 @@ impl Clock {
 
     /// The time now.
     pub fn now(&self) -> Time {
-        Time(self.origin.elapsed().as_millis() as u64)
+        Time(self.micros() / 1_000)
+    }
+
+    /// The same in microseconds, to see how long something takes.
+    pub fn micros(&self) -> u64 {
+        self.origin.elapsed().as_micros() as u64
     }
 
     /// When `time` is, for a timer.

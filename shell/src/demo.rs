@@ -62,6 +62,7 @@ impl Demo {
             r#"
             listen.address = "{listen}"
             drain.time = "1s"
+            admin.address = "127.0.0.1:0"
             [log]
             level = "warn"
             [endpoints.chat]
@@ -77,7 +78,7 @@ impl Demo {
     }
 
     /// What to show to whoever has started the demo.
-    pub fn greeting(&self, address: SocketAddr, program: &str) -> String {
+    pub fn greeting(&self, address: SocketAddr, admin: Option<SocketAddr>, program: &str) -> String {
         let url = format!("ws://{address}/lobby/1");
         let line = |user: &str| match self.token(user) {
             Ok(token) => format!("  {program} connect {url} --token {}\n", &*token),
@@ -88,10 +89,13 @@ impl Demo {
             "Trunkline demo: a chat at {url}{moved}, its backend behind one link.\n\n\
              Two users are ready. Copy each line into a terminal of its own, and type:\n\n\
              {ann}\n{bob}\n\
-             Health: http://{address}/readyz. Ctrl-C drains and stops.\n\
+             Health: http://{address}/readyz{admin}. Ctrl-C drains and stops.\n\
              For a gateway of your own: {program} run --config FILE (docs/configuration.md).\n",
             ann = line("ann"),
             bob = line("bob"),
+            admin = admin.map_or(String::new(), |admin| {
+                format!("; for operators: http://{admin}/metrics, http://{admin}/api/v1/overview")
+            }),
         )
     }
 

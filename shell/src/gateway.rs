@@ -12,14 +12,17 @@ use tokio::{
 };
 
 use crate::{
+    admin::{self, Admin},
+    clock::unix_millis,
     config::{Config, EndpointConfig},
     endpoint::{Command, Status},
     handover::{Inherited, Offer},
     jwks::Keepers,
+    metrics::EndpointMetrics,
     net,
     pulse::Pulse,
     recording,
-    server::{Doorkeeper, Front, Gate, LOOKUPS_MAX, OTHER_CONNECTIONS_MAX, Serves, accept},
+    server::{Answers, Doorkeeper, Front, Gate, LOOKUPS_MAX, OTHER_CONNECTIONS_MAX, Serves, accept},
     sys, tls, worker,
 };
 
@@ -46,6 +49,8 @@ pub struct Listening {
     pub clients: Vec<SocketAddr>,
     /// For questions about health, where that is apart.
     pub health: Option<SocketAddr>,
+    /// For operators, where that is wanted.
+    pub admin: Option<SocketAddr>,
 }
 
 impl Gateway {
@@ -85,14 +90,15 @@ impl Gateway {
         let handshake_timeout = self.config.limits.handshake_timeout;
         let limit = drain_limit(&self.config);
         let (recordings, folder) = (self.recordings.take(), self.config.recording.folder.take());
-        let (front, ended) = self.start()?;
+        let Started { front, admin, ended } = self.start()?;
         if let Some(wanted) = recordings {
             tokio::task::spawn_local(recording::keep(Rc::clone(&front), folder, wanted));
         }
-        if let Some(tls) = front.tls.clone() {
+        let of_admin = admin.as_ref().and_then(|admin| admin.tls().cloned());
+        for tls in front.tls.clone().into_iter().chain(of_admin) {
             tokio::task::spawn_local(tls::keep_fresh(tls));
         }
-        let accepting = open(&front, listeners, ready)?;
+        let accepting = open(&front, admin.as_ref(), listeners, ready)?;
         inherited.ready().await;
 
         let mut stop = pin!(stop);
@@ -101,6 +107,7 @@ impl Gateway {
             biased;
             () = offer.taken() => true,
             () = &mut stop => false,
+            () = admin::told_to_drain(admin.as_deref()) => false,
         };
         let end = async {
             if replaced {
@@ -119,7 +126,7 @@ impl Gateway {
     }
 
     /// Starts the endpoints on their threads.
-    fn start(self) -> io::Result<(Rc<Front>, Vec<oneshot::Receiver<()>>)> {
+    fn start(self) -> io::Result<Started> {
         let Gateway { config, pulse, .. } = self;
         let workers = workers(&config);
         let mut shares: Vec<Vec<worker::Start>> = (0..workers).map(|_| Vec::new()).collect();
@@ -136,12 +143,23 @@ impl Gateway {
         keepers.start();
         let connections = Arc::new(Semaphore::new(config.limits.connections_max));
         let lookups = Semaphore::new(LOOKUPS_MAX);
-        let Config { limits, tls, routes, client_address, .. } = config;
+        let Config { limits, tls, routes, client_address, admin, .. } = config;
         let door = Doorkeeper::new(&limits, client_address);
         let draining = Cell::new(false);
-        let front = Front { limits, tls, routes, gates, draining, door, connections, lookups };
-        Ok((Rc::new(front), ended))
+        let answers = Answers::default();
+        let front = Front { limits, tls, routes, gates, answers, draining, door, connections, lookups };
+        let front = Rc::new(front);
+        let admin = admin.map(|admin| Admin::new(Rc::clone(&front), admin, unix_millis()));
+        Ok(Started { front, admin, ended })
     }
+}
+
+/// What runs.
+struct Started {
+    front: Rc<Front>,
+    admin: Option<Rc<Admin>>,
+    /// One for each endpoint: it has drained.
+    ended: Vec<oneshot::Receiver<()>>,
 }
 
 /// The two ends of an endpoint: what the front holds, and what its thread needs.
@@ -149,16 +167,24 @@ fn connect(config: EndpointConfig, keepers: &mut Keepers) -> (Gate, worker::Star
     let (commands, commands_end) = mpsc::channel(COMMANDS_MAX);
     let (status_end, status) = watch::channel(Status::STARTING);
     let (done, end) = oneshot::channel();
-    let start = worker::Start { config: config.clone(), commands: commands_end, status: status_end, done };
+    let metrics = Arc::new(EndpointMetrics::default());
+    let start = worker::Start {
+        config: config.clone(),
+        metrics: Arc::clone(&metrics),
+        commands: commands_end,
+        status: status_end,
+        done,
+    };
     let keepers = keepers.of(&config.verifier, &config.token.fetch);
-    (Gate { config, commands, status, keepers }, start, end)
+    (Gate { config, commands, status, metrics, answers: Answers::default(), keepers }, start, end)
 }
 
 /// Takes over the listening sockets that are there, and opens the others.
 fn listen(config: &Config, inherited: &mut Inherited) -> io::Result<Vec<(net::TcpListener, Serves)>> {
-    let both = Serves { clients: true, health: config.health.is_none() };
+    let both = Serves::Clients { health: config.health.is_none() };
     let clients = config.listen.iter().map(|address| (*address, both));
-    let health = config.health.iter().map(|address| (*address, Serves { clients: false, health: true }));
+    let health = config.health.iter().map(|address| (*address, Serves::Health));
+    let admin = config.admin.iter().map(|admin| (admin.address, Serves::Admin));
     let mut open = |(address, serves): (SocketAddr, Serves)| {
         let listener = match inherited.socket(address) {
             Some(socket) => net::adopt(socket),
@@ -169,10 +195,10 @@ fn listen(config: &Config, inherited: &mut Inherited) -> io::Result<Vec<(net::Tc
             Err(error) => Err(io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))),
         }
     };
-    let listeners = clients.chain(health).map(&mut open).collect();
+    let listeners = clients.chain(health).chain(admin).map(&mut open).collect();
     match inherited.unclaimed() {
         Some(address) => {
-            let what = "is passed by the service manager; write it in listen.address or health.address";
+            let what = "is passed by the service manager; write it in listen.address, health.address or admin.address";
             Err(io::Error::other(format!("{address} {what}")))
         }
         None => listeners,
@@ -182,20 +208,28 @@ fn listen(config: &Config, inherited: &mut Inherited) -> io::Result<Vec<(net::Tc
 /// Lets connections in.
 fn open(
     front: &Rc<Front>,
+    admin: Option<&Rc<Admin>>,
     listeners: Vec<(net::TcpListener, Serves)>,
     ready: impl FnOnce(Listening),
 ) -> io::Result<Vec<JoinHandle<()>>> {
-    let mut listening = Listening { clients: Vec::new(), health: None };
+    let mut listening = Listening { clients: Vec::new(), health: None, admin: None };
     let mut accepting = Vec::new();
     for (listener, serves) in listeners {
         let address = listener.local_addr()?;
-        match serves.clients {
-            true => listening.clients.push(address),
-            false => listening.health = Some(address),
+        match serves {
+            Serves::Clients { .. } => listening.clients.push(address),
+            Serves::Health => listening.health = Some(address),
+            Serves::Admin => listening.admin = Some(address),
         }
-        accepting.push(tokio::task::spawn_local(accept(Rc::clone(front), listener, serves)));
+        accepting.push(match (serves, admin) {
+            (Serves::Admin, Some(admin)) => {
+                tokio::task::spawn_local(admin::accept(Rc::clone(admin), listener))
+            }
+            _ => tokio::task::spawn_local(accept(Rc::clone(front), listener, serves)),
+        });
     }
-    tracing::info!(target: "gateway", clients = ?listening.clients, health = ?listening.health, "listening");
+    let Listening { clients, health, admin } = &listening;
+    tracing::info!(target: "gateway", ?clients, ?health, ?admin, "listening");
     ready(listening);
     Ok(accepting)
 }
@@ -257,7 +291,8 @@ fn cannot_offer(error: io::Error) -> io::Error {
 }
 
 fn check_descriptors(config: &Config) {
-    let handshakes = config.limits.door.handshakes_max as usize + OTHER_CONNECTIONS_MAX;
+    let handshakes =
+        config.limits.door.handshakes_max as usize + OTHER_CONNECTIONS_MAX + admin::CONNECTIONS_MAX;
     let needed =
         (config.limits.connections_max + handshakes + config.endpoints.len()) as u64 + SPARE_DESCRIPTORS;
     let limit = sys::raise_descriptor_limit();

@@ -3,6 +3,7 @@
 //! What decides is in `trunkline-core`; this crate brings it what happens and carries out what it says.
 //! `docs/architecture.md` follows a message through both.
 
+mod admin;
 pub mod clock;
 pub mod config;
 pub mod conformance;
@@ -15,6 +16,7 @@ mod handover;
 pub mod health;
 mod jwks;
 pub mod log;
+mod metrics;
 pub mod net;
 pub mod pulse;
 pub mod random;

@@ -2,9 +2,16 @@
 //!
 //! What peers send is only ever logged as a field, and fields are escaped, so no peer can forge a line.
 
-use std::io::{self, IsTerminal};
+use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal},
+    sync::{Mutex, OnceLock, PoisonError},
+};
 
-use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{
+    Layer, Registry, filter::Targets, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt,
+};
 
 use crate::config::{LogConfig, LogFormat};
 
@@ -12,9 +19,33 @@ use crate::config::{LogConfig, LogFormat};
 /// session.
 pub const TARGETS: [&str; 6] = ["action", "gateway", "handshake", "keys", "link", "session"];
 
+/// What is logged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Levels {
+    /// The least important level.
+    pub level: LevelFilter,
+    /// The same for single targets.
+    pub targets: BTreeMap<String, LevelFilter>,
+}
+
+impl Levels {
+    fn filter(&self) -> Targets {
+        Targets::new().with_default(self.level).with_targets(self.targets.clone())
+    }
+}
+
+/// The log of this process, once it has begun.
+static STARTED: OnceLock<Started> = OnceLock::new();
+
+struct Started {
+    filter: reload::Handle<Targets, Registry>,
+    levels: Mutex<Levels>,
+}
+
 /// Sends the log to standard error, as `config` says. Only the first call has an effect.
 pub fn start(config: &LogConfig) {
-    let levels = Targets::new().with_default(config.level).with_targets(config.targets.clone());
+    let levels = Levels { level: config.level, targets: config.targets.clone() };
+    let (filter, handle) = reload::Layer::new(levels.filter());
     let terminal = io::stderr().is_terminal();
     let text = match config.format {
         LogFormat::Auto => terminal,
@@ -28,5 +59,24 @@ pub fn start(config: &LogConfig) {
         layer.json().flatten_event(true).with_ansi(false).boxed()
     };
     // A second gateway in one process, as in tests, goes to the same log.
-    let _ = tracing_subscriber::registry().with(layer.with_filter(levels)).try_init();
+    if tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().is_ok() {
+        let _ = STARTED.set(Started { filter: handle, levels: Mutex::new(levels) });
+    }
+}
+
+/// What is logged now; `None`: this process has another log, or none.
+pub fn levels() -> Option<Levels> {
+    let started = STARTED.get()?;
+    Some(started.levels.lock().unwrap_or_else(PoisonError::into_inner).clone())
+}
+
+/// Changes what is logged, for as long as the process runs. Whether there is a log to change.
+pub fn set_levels(levels: Levels) -> bool {
+    let Some(started) = STARTED.get() else { return false };
+    let mut current = started.levels.lock().unwrap_or_else(PoisonError::into_inner);
+    let changed = started.filter.reload(levels.filter()).is_ok();
+    if changed {
+        *current = levels;
+    }
+    changed
 }

@@ -115,14 +115,14 @@ async fn demo() -> Result<(), String> {
     let program = env::args().next().unwrap_or_else(|| "trunkline".to_owned());
     let (listening, address) = oneshot::channel();
     tokio::task::spawn_local(async move {
-        if let Ok(Some(address)) = address.await {
-            println!("{}", demo.greeting(address, &program));
+        if let Ok((Some(address), admin)) = address.await {
+            println!("{}", demo.greeting(address, admin, &program));
         }
         demo.serve().await;
     });
     let ready = |at: trunkline::gateway::Listening| {
         // The task above waits for it.
-        let _ = listening.send(at.clients.first().copied());
+        let _ = listening.send((at.clients.first().copied(), at.admin));
     };
     Gateway::new(config).run(ready, stop_signal()?).await.map_err(|error| error.to_string())
 }

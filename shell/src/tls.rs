@@ -168,6 +168,13 @@ impl<F: Files> Kept<F> {
     }
 }
 
+impl ServerTls {
+    /// Whether nobody is let in without a certificate.
+    pub fn asks_for_certificates(&self) -> bool {
+        self.files.client_ca.is_some()
+    }
+}
+
 impl<F: Files + Clone> Clone for Kept<F> {
     fn clone(&self) -> Self {
         Kept { files: self.files.clone(), state: Arc::clone(&self.state) }

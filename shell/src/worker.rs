@@ -1,12 +1,13 @@
 //! Threads that run endpoints.
 
-use std::{io, rc::Rc};
+use std::{io, rc::Rc, sync::Arc};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     config::EndpointConfig,
     endpoint::{self, Command, Status},
+    metrics::EndpointMetrics,
     pulse::Follower,
     world,
 };
@@ -16,6 +17,8 @@ use crate::{
 pub(crate) struct Start {
     /// Its configuration.
     pub(crate) config: EndpointConfig,
+    /// Its figures, which its thread writes.
+    pub(crate) metrics: Arc<EndpointMetrics>,
     /// What it is told.
     pub(crate) commands: mpsc::Receiver<Command>,
     /// What it tells.
@@ -40,7 +43,7 @@ async fn run(endpoints: Vec<Start>, follower: Follower) {
         .into_iter()
         .map(|start| {
             tokio::task::spawn_local(async move {
-                endpoint::run(Rc::new(start.config), start.commands, start.status).await;
+                endpoint::run(Rc::new(start.config), start.metrics, start.commands, start.status).await;
                 // Nobody waits for it any more where the gateway was told to stop at once.
                 let _ = start.done.send(());
             })

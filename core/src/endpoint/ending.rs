@@ -25,6 +25,8 @@ pub(super) const TOO_SLOW: Farewell<'static> =
     Farewell::Now { code: CloseCode::TRY_AGAIN_LATER, reason: close::TOO_SLOW, queued: Queued::Drop };
 const EXPIRED: Farewell<'static> =
     Farewell::Now { code: CloseCode::POLICY, reason: close::TOKEN_EXPIRED, queued: Queued::Flush };
+const KICKED: Farewell<'static> =
+    Farewell::Now { code: CloseCode::POLICY, reason: close::KICKED, queued: Queued::Flush };
 
 impl<P: Payload> Endpoint<P> {
     /// Ends a live session.
@@ -40,7 +42,8 @@ impl<P: Payload> Endpoint<P> {
         let announced = self.is_announced(slot);
         let owes =
             self.sessions[slot].opened_on.is_some() && (!by_backend || self.is_crossing(slot, announced));
-        tell(out, Fact::Ended { session: id, cause });
+        let user = self.sessions[slot].identity.user();
+        tell(out, Fact::Ended { session: id, user, cause });
         self.take_off_lists(slot);
 
         let queued = self.sessions[slot].queued;
@@ -156,6 +159,14 @@ impl<P: Payload> Endpoint<P> {
         } else {
             self.client_gone(id.slot, out);
             self.proceed(id.slot, out);
+        }
+    }
+
+    /// An operator ends a session. One that is over already stays as it is.
+    pub(super) fn kick<S: Sink<P> + ?Sized>(&mut self, id: SessionId, out: &mut S) {
+        match self.sessions.get(id).filter(|session| session.stage == Stage::Live) {
+            Some(_) => self.end(id.slot, EndCause::Kicked, KICKED, out),
+            None => tell(out, Fact::Stale),
         }
     }
 

@@ -12,6 +12,7 @@
 //! | `outage` | the link comes and goes; clients are held, and for how long |
 //! | `drain` | the gateway stops |
 //! | `link`, `session`, `users`, `pace` | the parts that these work on |
+//! | `survey` | what an operator may ask of it |
 //! | `audit` | what must be true of them between two inputs |
 //! | `key` | what of the state can still matter, as numbers |
 
@@ -32,12 +33,16 @@ mod outage;
 #[deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 mod pace;
 mod session;
+mod survey;
 mod upstream;
 #[deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 mod users;
 
-pub use self::key::Naming;
 pub(crate) use self::link::mix;
+pub use self::{
+    key::Naming,
+    survey::{Figures, SessionView},
+};
 
 use alloc::collections::{BTreeSet, VecDeque};
 
@@ -156,6 +161,7 @@ impl<P: Payload> Endpoint<P> {
             Input::LinkSent { link, bytes } => self.link_sent(link, bytes, out),
             Input::Pong { link, counter } => self.pong(link, counter, out),
             Input::Action { link, action } => self.action(link, action, out),
+            Input::Kick { session } => self.kick(session, out),
             Input::Deadline => {}
             Input::WallClockStepped { forward } => self.move_expiries(forward),
             Input::Drain => self.start_drain(),

@@ -1,7 +1,7 @@
 //! Sessions: what is known of each, the slots that they live in, and the orders in which they are walked.
 
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
-use core::ops::{Index, IndexMut};
+use core::ops::{Index, IndexMut, Range};
 
 use super::users::UserIndex;
 use crate::{Identity, LinkId, SessionId, Time};
@@ -220,6 +220,21 @@ impl<P> Slots<P> {
         let mut ids: Vec<(u64, SessionId)> = self.iter().map(|(id, session)| (session.number, id)).collect();
         ids.sort_unstable();
         ids.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// The taken slots among these with their sessions, by slot.
+    pub(super) fn iter_in(&self, slots: Range<u32>) -> impl Iterator<Item = (SessionId, &Session<P>)> {
+        let (start, end) = (slots.start, slots.end.min(self.len()));
+        let places = self.slots.get(start as usize..end as usize).unwrap_or_default();
+        places.iter().zip(start..).filter_map(|(place, slot)| {
+            let id = SessionId { slot, generation: place.generation };
+            place.session.as_ref().map(|session| (id, session))
+        })
+    }
+
+    /// All slots, taken or free.
+    pub(super) fn len(&self) -> u32 {
+        self.slots.len() as u32
     }
 
     /// The taken slots with their sessions, by slot.

@@ -77,6 +77,7 @@ pub fn input<P: Payload>(input: &Input<'_, P>, name: impl Fn(SessionId) -> Strin
             format!("the wall clock is set {direction} by {} ms", forward.unsigned_abs())
         }
         Input::Drain => "the gateway is told to stop".to_owned(),
+        Input::Kick { session } => format!("an operator closes {}", name(*session)),
     }
 }
 
@@ -141,7 +142,7 @@ pub fn refusal(reason: Refusal) -> String {
 pub fn fact(fact: &Fact<'_>, mut name: impl FnMut(SessionId) -> String) -> String {
     match *fact {
         Fact::Link { phase } => format!("the link is {}", link_phase(phase)),
-        Fact::Ended { session, cause } => format!("{}'s session is over: {}", name(session), end(cause)),
+        Fact::Ended { session, cause, .. } => format!("{}'s session is over: {}", name(session), end(cause)),
         Fact::ActionIgnored { fault, .. } => format!("ignored: {}", action_fault(fault)),
         Fact::StatusReplaced { .. } => "its status may not be sent".to_owned(),
         Fact::MessagesDropped { session, messages, cause } => {
@@ -179,6 +180,7 @@ fn end(cause: EndCause) -> String {
         EndCause::Expired => "its token expired".to_owned(),
         EndCause::Outage => "the backend is away".to_owned(),
         EndCause::Drained => "the gateway stops".to_owned(),
+        EndCause::Kicked => "an operator closed it".to_owned(),
     }
 }
 

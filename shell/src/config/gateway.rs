@@ -14,7 +14,7 @@ use trunkline_core::{
 use crate::log::TARGETS;
 
 use super::{
-    ClientAddress, Config, Limits, LogConfig, LogFormat, RecordingConfig, Section, endpoint,
+    ClientAddress, Config, Limits, LogConfig, LogFormat, RecordingConfig, Section, admin, endpoint,
     kinds::units::{GIB, HOUR, KIB, MIB, MINUTE, MS_10, MS_100, SECOND, ZERO},
     kinds::{Choice, Parsed, count, one_or_list, quote, seconds, size, span},
     tls,
@@ -32,7 +32,7 @@ const LEVELS: Choice<LevelFilter> = Choice(&[
 const FORMATS: Choice<LogFormat> =
     Choice(&[("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)]);
 
-const ADDRESS: Parsed<SocketAddr> = Parsed {
+pub(super) const ADDRESS: Parsed<SocketAddr> = Parsed {
     range: "an IP address and a port, such as `\"[::]:8080\"`",
     parse: |text| {
         let wrong = "is not an IP address and a port; write one such as \"127.0.0.1:8080\" or \"[::]:8080\"";
@@ -99,12 +99,14 @@ fn gateway(root: &Section<'_>) -> Config {
         });
         health
     });
+    let others: Vec<SocketAddr> = listen.iter().copied().chain(health).collect();
     Config {
         listen,
         client_address,
         tls,
         handover,
         health,
+        admin: root.table("admin", |s| admin::read(s, &others)),
         log: root.table("log", log),
         recording: root.table("recording", recording),
         limits: root.table("limits", limits),

@@ -6,6 +6,7 @@
 //! - `reader` takes keys from tables and keeps all problems; `kinds` knows the kinds of values.
 //! - `gateway`, `endpoint` and `token` say which keys there are.
 
+mod admin;
 mod endpoint;
 mod gateway;
 mod kinds;
@@ -36,6 +37,7 @@ use trunkline_core::{
 
 use crate::{files, tls::ServerTls};
 
+pub use admin::{AdminConfig, AdminToken};
 pub use endpoint::{EndpointConfig, Keepalive, LinkConfig};
 pub use problem::{Problem, Problems};
 pub use reader::Key;
@@ -56,6 +58,8 @@ pub struct Config {
     pub handover: Option<PathBuf>,
     /// Where `/healthz` and `/readyz` are served; `None`: where clients are listened for.
     pub health: Option<SocketAddr>,
+    /// Where operators ask and act; `None`: nowhere.
+    pub admin: Option<AdminConfig>,
     /// What is logged, and how.
     pub log: LogConfig,
     /// What is recorded.

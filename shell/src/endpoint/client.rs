@@ -6,6 +6,7 @@
 use std::{
     cell::{Cell, OnceCell, RefCell},
     future::poll_fn,
+    net::IpAddr,
     rc::Rc,
     task::{Context, Poll, Waker},
 };
@@ -17,6 +18,8 @@ use trunkline_core::{
 
 use super::{
     Hub,
+    inspect::Moved,
+    passage::Passage,
     payload::Payload,
     queue::{Pongs, Queue},
 };
@@ -38,6 +41,15 @@ const PONGS_MAX: u8 = 16;
 /// An admitted client.
 pub(super) struct Client {
     pub(super) session: SessionId,
+    /// When it was admitted.
+    pub(super) since: Time,
+    /// Its address, once the handshake is over.
+    pub(super) address: OnceCell<IpAddr>,
+    /// What it has said, and was told.
+    pub(super) received: Cell<Moved>,
+    pub(super) sent: Cell<Moved>,
+    /// How often the machine did not want to be told more by it.
+    pub(super) times_stopped: Cell<u32>,
     /// Its socket, once the handshake is over.
     stream: OnceCell<Stream>,
     /// Wakes its task.
@@ -71,6 +83,10 @@ struct Writer {
     queue: Queue,
     /// Bytes of messages in the queue, as the machine counts them.
     counted: usize,
+    /// Messages queued in this turn.
+    fresh: u32,
+    /// Those that its socket did not take in the turn in which they came; there while there are any.
+    late: Option<Box<Passage>>,
     pongs: Pongs,
     close: Closing,
 }
@@ -106,6 +122,14 @@ impl Writer {
         self.close = Closing::Queued;
         frame::write(Opcode::Close, &payload, self.queue.bytes_mut());
         true
+    }
+
+    /// Drops all but the frame of which a part has gone out.
+    fn drop_queue(&mut self) {
+        self.queue.drop_unbegun();
+        self.counted = 0;
+        self.fresh = 0;
+        self.late = None;
     }
 
     /// Everything has gone out, the close frame last.
@@ -146,6 +170,11 @@ impl Client {
     pub(super) fn new(session: SessionId, config: &EndpointConfig, now: Time) -> Self {
         Client {
             session,
+            since: now,
+            address: OnceCell::new(),
+            received: Cell::default(),
+            sent: Cell::default(),
+            times_stopped: Cell::new(0),
             stream: OnceCell::new(),
             waker: RefCell::new(Waker::noop().clone()),
             reader: RefCell::new(Reader {
@@ -155,6 +184,8 @@ impl Client {
             writer: RefCell::new(Writer {
                 queue: Queue::new(0),
                 counted: 0,
+                fresh: 0,
+                late: None,
                 pongs: Pongs::new(PONGS_MAX),
                 close: Closing::No,
             }),
@@ -177,6 +208,8 @@ impl Client {
         let mut writer = self.writer.borrow_mut();
         let bytes = frame::write(opcode, payload, writer.queue.bytes_mut());
         writer.counted += bytes;
+        writer.fresh += 1;
+        self.sent.set(self.sent.get().and(payload.len()));
         bytes
     }
 
@@ -184,8 +217,7 @@ impl Client {
     pub(super) fn close(&self, code: CloseCode, reason: &str, drop_queue: bool) -> usize {
         let mut writer = self.writer.borrow_mut();
         if drop_queue {
-            writer.queue.drop_unbegun();
-            writer.counted = 0;
+            writer.drop_queue();
         }
         writer.ask_close(frame::close_payload(code, reason));
         self.phase.set(Phase::ClosedByGateway);
@@ -196,10 +228,21 @@ impl Client {
     /// Whether the machine wants to hear from it. It always takes no room.
     pub(super) fn set_stopped(&self, stopped: bool) -> usize {
         self.stopped.set(stopped);
-        if !stopped {
+        if stopped {
+            self.times_stopped.set(self.times_stopped.get().saturating_add(1));
+        } else {
             self.wake();
         }
         0
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.get()
+    }
+
+    /// When something last came from it, or it last took a message.
+    pub(super) fn seen_at(&self) -> Time {
+        self.seen_at.get()
     }
 
     pub(super) fn wake(&self) {
@@ -213,10 +256,37 @@ impl Client {
 
     /// Sends what was queued in a turn, if the socket takes it at once; the task sends the rest. Returns the bytes of
     /// messages that have gone out.
-    pub(super) fn flush(&self, now: Time) -> usize {
+    pub(super) fn flush(&self, hub: &Hub, now: Time) -> usize {
         self.dirty.set(false);
         let waker = self.waker.borrow().clone();
-        self.write(&mut Context::from_waker(&waker), now)
+        let sent = self.write(&mut Context::from_waker(&waker), now);
+        self.time_messages(hub);
+        sent
+    }
+
+    /// Takes note of when the messages in the queue have left it. Nearly always the socket has taken all at once; how long
+    /// that took is the same for all clients of the turn.
+    fn time_messages(&self, hub: &Hub) {
+        let mut writer = self.writer.borrow_mut();
+        let fresh = std::mem::take(&mut writer.fresh);
+        if writer.late.is_none() {
+            if fresh == 0 || writer.queue.is_empty() {
+                hub.delivered.set(hub.delivered.get() + fresh);
+                return;
+            }
+            writer.late = Some(Box::default());
+        }
+        let (end, out) = (writer.queue.end(), writer.queue.out());
+        let Some(late) = &mut writer.late else { return };
+        if fresh > 0 {
+            late.note(end, hub.turn_at.get(), fresh);
+        }
+        if !late.waits(out) {
+            late.has_left(out, hub.clock.micros(), &hub.metrics.link_to_client);
+        }
+        if late.is_empty() {
+            writer.late = None;
+        }
     }
 
     // --- Its task ---
@@ -237,9 +307,10 @@ impl Client {
         if !self.waker.borrow().will_wake(cx.waker()) {
             *self.waker.borrow_mut() = cx.waker().clone();
         }
-        let now = hub.clock.now();
+        let now = hub.begin_turn();
         let read = self.read_some(cx, hub, now);
         let sent = self.write(cx, now);
+        self.time_messages(hub);
         if sent > 0 {
             hub.input(now, Input::ClientSent { session: self.session, bytes: sent });
         }
@@ -459,9 +530,9 @@ impl Client {
             Item::Pong(_) => {}
             Item::Close(code, _) => self.closed_by_client(hub, code),
             Item::Text(_) | Item::Binary(_) if self.phase.get() != Phase::Open => {}
-            Item::Text(text) => self.message(hub, now, Payload::Text(text.into())),
+            Item::Text(text) => self.message(hub, now, Payload::text(text, hub.turn_at.get())),
             Item::Binary(bytes) => match language::accept_binary(bytes, hub.config.binary) {
-                Ok(data) => self.message(hub, now, data.into()),
+                Ok(data) => self.message(hub, now, Payload::new(data, hub.turn_at.get())),
                 Err(code) => self.misbehave(hub, code, "binary message not accepted"),
             },
         }
@@ -469,6 +540,7 @@ impl Client {
 
     fn message(&self, hub: &Rc<Hub>, now: Time, payload: Payload) {
         self.messaged_at.set(now);
+        self.received.set(self.received.get().and(payload.len()));
         hub.input(now, Input::Message { session: self.session, payload });
     }
 
@@ -497,8 +569,7 @@ impl Client {
 
     fn say_goodbye(&self, close: Vec<u8>) {
         let mut writer = self.writer.borrow_mut();
-        writer.queue.drop_unbegun();
-        writer.counted = 0;
+        writer.drop_queue();
         writer.ask_close(close);
     }
 

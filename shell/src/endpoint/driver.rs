@@ -77,7 +77,7 @@ enum Link {
 
 impl Driver {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let now = self.hub.clock.now();
+        let now = self.hub.begin_turn();
         self.hub.machine.borrow_mut().outlet.driver_awake();
         self.take_commands(cx, now);
         let busy = self.poll_link(cx, now);
@@ -108,6 +108,7 @@ impl Driver {
     fn publish(&self) {
         let machine = self.hub.machine.borrow();
         let status = Status { link: machine.outlet.link_phase, accepting: machine.endpoint.accepts() };
+        self.hub.metrics.load.set(&machine.endpoint.figures(), machine.outlet.stopped);
         drop(machine);
         self.status.send_if_modified(|published| std::mem::replace(published, status) != status);
     }
@@ -137,10 +138,12 @@ impl Driver {
                     hub.client_left(session, LeaveCause::Lost);
                 }
             }
-            Command::Attach { session, transport, early, place } => {
+            Command::Attach { session, transport, early, place, client: address } => {
                 match (hub.client(session), transport.attach()) {
                     (Some(client), Ok(transport)) => {
                         let stream = Stream::new(transport);
+                        // It is set here only.
+                        let _ = client.address.set(address);
                         hub.machine.borrow_mut().outlet.check_later(now, session);
                         hub.client_tasks.set(hub.client_tasks.get() + 1);
                         tokio::task::spawn_local(client.serve(Rc::clone(hub), stream, early, place));
@@ -153,6 +156,7 @@ impl Driver {
                 // Who has asked may have gone.
                 let _ = answer.send(hub.recording());
             }
+            Command::Inspect(question) => hub.inspect(now, question),
             Command::Drain => hub.input(now, Input::Drain),
         }
     }
@@ -280,6 +284,7 @@ impl Driver {
         let written = self.hub.machine.borrow_mut().outlet.link_queue.write(stream, cx);
         match (written, link) {
             (Ok(bytes), Some(link)) if bytes > 0 => {
+                self.hub.machine.borrow_mut().outlet.link_took(self.hub.clock.micros());
                 self.hub.input(now, Input::LinkSent { link, bytes });
                 self.hub.end_turn(now);
                 // What could go now that these have gone is for the next turn.

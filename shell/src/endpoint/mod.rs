@@ -6,27 +6,37 @@
 //! turn: one write to the link however many clients spoke, one write to each client however much it was sent.
 
 mod client;
+mod closes;
 mod driver;
+mod inspect;
 pub(crate) mod link;
 mod outlet;
+mod passage;
 mod payload;
 mod queue;
 mod refusals;
 
 use std::{
     cell::{Cell, RefCell},
+    net::IpAddr,
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::sync::{mpsc, oneshot, watch};
 use trunkline_core::{Endpoint, Identity, Input, LeaveCause, LinkPhase, Millis, Refusal, SessionId, Time};
 
-pub(crate) use self::payload::Payload;
 use self::{client::Client, outlet::Outlet};
+pub(crate) use self::{
+    closes::Closed,
+    inspect::{Question, SessionInfo, Wanted, Whose},
+    payload::Payload,
+};
 use crate::{
     clock::{Clock, unix_millis},
     config::EndpointConfig,
+    metrics::EndpointMetrics,
     random::Random,
     recording::{Recording, Ring},
     server::Place,
@@ -35,7 +45,7 @@ use crate::{
 
 /// What an endpoint's driver is told from outside its thread.
 #[derive(Debug)]
-pub enum Command {
+pub(crate) enum Command {
     /// A client with a verified token asks to come in.
     Ask {
         /// Its user and parameters.
@@ -55,6 +65,8 @@ pub enum Command {
         early: Vec<u8>,
         /// Its place among the gateway's connections.
         place: Place,
+        /// Its address.
+        client: IpAddr,
     },
     /// An admitted client did not stay for the handshake's end.
     Abandon {
@@ -66,6 +78,8 @@ pub enum Command {
         /// Where the recording goes; `None`: nothing is recorded.
         answer: oneshot::Sender<Option<Recording>>,
     },
+    /// An operator asks something, or wants sessions closed.
+    Inspect(Question),
     /// The gateway stops.
     Drain,
 }
@@ -85,12 +99,13 @@ impl Status {
 }
 
 /// Runs an endpoint on this thread until it has drained.
-pub async fn run(
+pub(crate) async fn run(
     config: Rc<EndpointConfig>,
+    metrics: Arc<EndpointMetrics>,
     commands: mpsc::Receiver<Command>,
     status: watch::Sender<Status>,
 ) {
-    let hub = Rc::new(Hub::new(config));
+    let hub = Rc::new(Hub::new(config, metrics));
     driver::drive(hub, commands, status).await;
 }
 
@@ -99,6 +114,11 @@ pub(crate) struct Hub {
     config: Rc<EndpointConfig>,
     patience: Patience,
     clock: Clock,
+    /// When the present turn began, in microseconds.
+    turn_at: Cell<u64>,
+    /// Messages of this turn that clients' sockets have taken at once.
+    delivered: Cell<u32>,
+    metrics: Arc<EndpointMetrics>,
     machine: RefCell<Machine>,
     /// Where clients' bytes are read to; whoever has read uses it up before anyone else runs.
     scratch: RefCell<Box<[u8]>>,
@@ -142,7 +162,7 @@ struct Machine {
 }
 
 impl Hub {
-    fn new(config: Rc<EndpointConfig>) -> Self {
+    fn new(config: Rc<EndpointConfig>, metrics: Arc<EndpointMetrics>) -> Self {
         let clock = Clock::start();
         let mut random = Random::new();
         let mut settings = config.settings.clone();
@@ -152,14 +172,24 @@ impl Hub {
             machine: RefCell::new(Machine {
                 recorder: Ring::new(config.recording_bytes_max, &endpoint, clock.now()),
                 endpoint,
-                outlet: Outlet::new(Rc::clone(&config), random),
+                outlet: Outlet::new(Rc::clone(&config), Arc::clone(&metrics), random),
             }),
             patience: Patience::of(&config),
             config,
             clock,
+            turn_at: Cell::new(0),
+            delivered: Cell::new(0),
+            metrics,
             scratch: RefCell::new(vec![0; outlet::READ_BYTES].into()),
             client_tasks: Cell::new(0),
         }
+    }
+
+    /// A turn begins. Returns the time; the clock is not read again for each message.
+    fn begin_turn(&self) -> Time {
+        let micros = self.clock.micros();
+        self.turn_at.set(micros);
+        Time(micros / 1_000)
     }
 
     /// Tells the machine what happened. What it wants done is gathered until [`Hub::end_turn`].
@@ -189,10 +219,15 @@ impl Hub {
     /// Sends on what the turn has gathered for clients, and sees to it that the driver sends on the rest.
     fn end_turn(&self, now: Time) {
         while let Some(client) = self.next_dirty() {
-            let sent = client.flush(now);
+            let sent = client.flush(self, now);
             if sent > 0 {
                 self.input(now, Input::ClientSent { session: client.session, bytes: sent });
             }
+        }
+        let delivered = self.delivered.take();
+        if delivered > 0 {
+            let took = self.clock.micros().saturating_sub(self.turn_at.get());
+            self.metrics.link_to_client.observe(took, delivered);
         }
         let Machine { endpoint, outlet, .. } = &mut *self.machine.borrow_mut();
         let deadline = endpoint.next_deadline().into_iter().chain(outlet.next_deadline()).min();
@@ -203,7 +238,7 @@ impl Hub {
     fn client_left(&self, session: SessionId, cause: LeaveCause) {
         let Some(client) = self.client(session) else { return };
         let now = self.clock.now();
-        self.machine.borrow_mut().outlet.forget_client(session);
+        self.machine.borrow_mut().outlet.forget_client(&client);
         self.input(now, Input::Left { session, cause });
         if cause != LeaveCause::Lost {
             self.machine.borrow_mut().outlet.linger(&client);

@@ -4,6 +4,7 @@ use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
     rc::{Rc, Weak},
+    sync::Arc,
     task::Waker,
 };
 
@@ -15,12 +16,16 @@ use trunkline_core::{
 use super::{
     Patience,
     client::Client,
+    closes::Closes,
+    passage::Passage,
     payload::Payload,
     queue::{Pongs, Queue},
     refusals::{self, Refusals, TooFast},
 };
 use crate::{
+    clock::unix_millis,
     config::EndpointConfig,
+    metrics::{DropKind, EndpointMetrics, end_cause, fault},
     random::Random,
     ws::{Opcode, frame},
 };
@@ -47,6 +52,7 @@ pub(super) enum LinkOrder {
 /// Gathers what the machine wants done in one turn.
 pub(super) struct Outlet {
     config: Rc<EndpointConfig>,
+    metrics: Arc<EndpointMetrics>,
     patience: Patience,
     random: Random,
     /// The clients that the machine knows, by slot.
@@ -57,9 +63,16 @@ pub(super) struct Outlet {
     answer: Option<Result<SessionId, Refusal>>,
     /// The machine reads from nobody.
     pub(super) all_stopped: bool,
+    /// How many clients it does not read from, one by one.
+    pub(super) stopped: usize,
+    /// The client that has just been forgotten, as its session is about to end: since when it was there.
+    parting: Option<(SessionId, Time)>,
+    pub(super) closes: Closes,
 
     /// Frames for the link.
     pub(super) link_queue: Queue,
+    /// When messages that lie in there were read.
+    link_passage: Passage,
     orders: VecDeque<LinkOrder>,
     pub(super) link_phase: LinkPhase,
     /// The machine stops whoever sends.
@@ -87,16 +100,22 @@ pub(super) struct Outlet {
 }
 
 impl Outlet {
-    pub(super) fn new(config: Rc<EndpointConfig>, random: Random) -> Self {
+    pub(super) fn new(config: Rc<EndpointConfig>, metrics: Arc<EndpointMetrics>, random: Random) -> Self {
+        metrics.link.enter(LinkPhase::Down, unix_millis());
         Outlet {
             patience: Patience::of(&config),
             config,
+            metrics,
             random,
             clients: Vec::new(),
             dirty: Vec::new(),
             answer: None,
             all_stopped: false,
+            stopped: 0,
+            parting: None,
+            closes: Closes::default(),
             link_queue: Queue::new(LINK_QUEUE_KEEP_BYTES),
+            link_passage: Passage::default(),
             orders: VecDeque::new(),
             link_phase: LinkPhase::Down,
             link_full: false,
@@ -140,11 +159,14 @@ impl Outlet {
     }
 
     /// The machine will not speak of this client any more.
-    pub(super) fn forget_client(&mut self, id: SessionId) {
+    pub(super) fn forget_client(&mut self, gone: &Client) {
+        let id = gone.session;
         if let Some(place) = self.clients.get_mut(id.slot as usize)
             && place.as_ref().is_some_and(|client| client.session == id)
         {
             *place = None;
+            self.stopped -= usize::from(gone.is_stopped());
+            self.parting = Some((id, gone.since));
         }
     }
 
@@ -240,9 +262,15 @@ impl Outlet {
         !self.link_queue.is_empty()
     }
 
+    /// The link's socket has taken some of its queue, `now` in microseconds.
+    pub(super) fn link_took(&mut self, now: u64) {
+        self.link_passage.has_left(self.link_queue.out(), now, &self.metrics.client_to_link);
+    }
+
     /// What was queued for a link is gone with it.
     pub(super) fn clear_link(&mut self) {
         self.link_queue.clear();
+        self.link_passage.clear();
         self.link_pongs = Pongs::new(LINK_PONGS_MAX);
     }
 
@@ -289,7 +317,11 @@ impl Outlet {
             Event::Message { who, payload } => {
                 let hint = who.fields().len() + SURROUNDINGS + payload.len();
                 let data = payload.data();
-                self.queue_for_link(Opcode::Text, hint, |out| language::encode_message(who, &data, out))
+                let bytes =
+                    self.queue_for_link(Opcode::Text, hint, |out| language::encode_message(who, &data, out));
+                self.metrics.from_clients.add(payload.len());
+                self.link_passage.note(self.link_queue.end(), payload.read_at, 1);
+                bytes
             }
             Event::Close { who } => {
                 let hint = who.fields().len() + SURROUNDINGS;
@@ -307,16 +339,57 @@ impl Outlet {
         queued
     }
 
+    fn set_stopped(&mut self, id: SessionId, stopped: bool) {
+        let Some(client) = self.client(id) else { return };
+        // Each counts once, however often it is said.
+        self.stopped = self.stopped + usize::from(stopped) - usize::from(client.is_stopped());
+        self.with_client(id, |client| client.set_stopped(stopped));
+    }
+
     fn admit(&mut self, session: SessionId) {
         let slot = session.slot as usize;
         if self.clients.len() <= slot {
             self.clients.resize_with(slot + 1, || None);
         }
+        self.metrics.opens.add(1);
         self.clients[slot] = Some(Rc::new(Client::new(session, &self.config, self.now)));
         self.answer = Some(Ok(session));
     }
 
+    /// A session is over.
+    fn ended(&mut self, session: SessionId, user: &str, cause: EndCause) {
+        self.metrics.closes.add(end_cause(cause), 1);
+        let parting = self.parting.take().filter(|(gone, _)| *gone == session).map(|(_, since)| since);
+        let since = parting.or_else(|| Some(self.client(session)?.since));
+        let age = since.map_or(0, |since| (self.now - since).0);
+        self.closes.ended(session, user, cause, unix_millis(), age);
+    }
+
+    /// Counts what the machine tells.
+    fn count(&mut self, fact: &Fact<'_>) {
+        let metrics = &self.metrics;
+        match *fact {
+            Fact::Link { phase } => {
+                let connected = self.link_phase == LinkPhase::Down && phase != LinkPhase::Down;
+                metrics.connects.add(connected.into());
+                metrics.link.enter(phase, unix_millis());
+            }
+            Fact::Ended { session, user, cause } => self.ended(session, user, cause),
+            Fact::ActionIgnored { fault: why, .. } => metrics.ignored.add(fault(why), 1),
+            Fact::StatusReplaced { .. } => metrics.statuses_replaced.add(1),
+            Fact::MessagesDropped { messages, cause, .. } => {
+                metrics.dropped.add(DropKind::Ended(cause).place(), messages as u64);
+            }
+            Fact::QueueDropped { bytes, .. } => metrics.queue_dropped_bytes.add(bytes as u64),
+            Fact::Unconfirmed { messages } => metrics.dropped.add(DropKind::Unconfirmed.place(), messages),
+            Fact::PongTimeout => metrics.pong_timeouts.add(1),
+            Fact::LinkFull => metrics.link_full.add(1),
+            Fact::LinkDrained | Fact::OutageSpread { .. } | Fact::Stale => {}
+        }
+    }
+
     fn fact(&mut self, fact: Fact<'_>) {
+        self.count(&fact);
         let endpoint = self.config.name.as_str();
         match fact {
             Fact::Link { phase } => {
@@ -324,10 +397,10 @@ impl Outlet {
                 self.link_full &= phase != LinkPhase::Down;
                 tracing::info!(target: "link", endpoint, ?phase, "link state");
             }
-            Fact::Ended { session, cause: EndCause::Left(cause) } => {
+            Fact::Ended { session, cause: EndCause::Left(cause), .. } => {
                 tracing::debug!(target: "session", endpoint, ?session, ?cause, "client left");
             }
-            Fact::Ended { session, cause } => {
+            Fact::Ended { session, cause, .. } => {
                 tracing::debug!(target: "session", endpoint, ?session, ?cause, "session ended");
             }
             Fact::ActionIgnored { fault, .. } => self.refusals.log(endpoint, fault, &self.frame, self.now),
@@ -367,6 +440,10 @@ impl Sink<Payload> for Outlet {
         match output {
             Output::Event { event, .. } => return self.event(event),
             Output::Message { session, data } => {
+                self.metrics.to_clients.add(match data {
+                    Data::Text(text) => text.len(),
+                    Data::Binary(bytes) => bytes.len(),
+                });
                 return self.with_client(session, |client| match data {
                     Data::Text(text) => client.queue_message(Opcode::Text, text.as_bytes()),
                     Data::Binary(bytes) => client.queue_message(Opcode::Binary, bytes),
@@ -379,23 +456,29 @@ impl Sink<Payload> for Outlet {
             Output::Admit { session } => self.admit(session),
             Output::Refuse { reason } => self.answer = Some(Err(reason)),
             Output::Close { session, code, reason, queued } => {
+                self.closes.told(session, code, reason);
                 self.with_client(session, |client| client.close(code, reason, queued == Queued::Drop));
                 if let Some(client) = self.client(session) {
                     self.linger(&client);
                 }
             }
             Output::Stop { session } => {
-                self.with_client(session, |client| client.set_stopped(true));
+                self.metrics.stops.add(1);
+                self.set_stopped(session, true);
             }
-            Output::Resume { session } => {
-                self.with_client(session, |client| client.set_stopped(false));
+            Output::Resume { session } => self.set_stopped(session, false),
+            Output::StopAll => {
+                self.metrics.stops_of_all.add(1);
+                self.all_stopped = true;
             }
-            Output::StopAll => self.all_stopped = true,
             Output::ResumeAll => {
                 self.all_stopped = false;
                 self.clients().for_each(|client| client.wake());
             }
-            Output::Dial { link } => self.orders.push_back(LinkOrder::Dial(link)),
+            Output::Dial { link } => {
+                self.metrics.dials.add(1);
+                self.orders.push_back(LinkOrder::Dial(link));
+            }
             Output::Abort { .. } => self.orders.push_back(LinkOrder::Abort),
             Output::CloseLink { .. } => self.orders.push_back(LinkOrder::Close),
             Output::Empty { unconfirmed_closes } => {

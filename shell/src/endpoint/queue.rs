@@ -50,7 +50,7 @@ impl Pongs {
 
     /// The payload of the Pong that is to be queued now.
     pub(super) fn next(&mut self, queue: &Queue) -> Option<Box<[u8]>> {
-        if queue.gone + queue.written as u64 >= self.queued_to {
+        if queue.out() >= self.queued_to {
             self.queued = 0;
         }
         if self.due.is_empty() || self.queued >= self.max {
@@ -66,7 +66,7 @@ impl Pongs {
     /// It is the last frame of the queue.
     pub(super) fn queued(&mut self, queue: &Queue) {
         self.queued += 1;
-        self.queued_to = queue.gone + queue.bytes.len() as u64;
+        self.queued_to = queue.end();
     }
 }
 
@@ -81,6 +81,16 @@ impl Queue {
     /// Whether everything is with the system.
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty() && !self.unflushed
+    }
+
+    /// Where it ends, counted in bytes from its beginning.
+    pub(super) fn end(&self) -> u64 {
+        self.gone + self.bytes.len() as u64
+    }
+
+    /// Up to where it has gone out, counted likewise.
+    pub(super) fn out(&self) -> u64 {
+        self.gone + self.written as u64
     }
 
     /// Where frames are appended.

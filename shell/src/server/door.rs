@@ -71,7 +71,7 @@ struct Report {
 
 /// A place among the gateway's clients, for as long as the connection lasts.
 #[derive(Debug)]
-pub struct Place {
+pub(crate) struct Place {
     _client: OwnedSemaphorePermit,
     _address: Option<Seat>,
 }

@@ -37,7 +37,7 @@ use trunkline_core::{
     origin::Policy,
 };
 
-use super::{Answered, Front, Gate, Place, Visit};
+use super::{Answered, Front, Gate, Place, Visit, answers::ADMITTED};
 use crate::{
     clock::unix_seconds,
     endpoint::Command,
@@ -56,6 +56,7 @@ const TURN_AWAY_READS: usize = 16;
 /// A client that is to be let in.
 struct Welcome {
     user: String,
+    client: IpAddr,
     session: SessionId,
     commands: mpsc::Sender<Command>,
     place: Place,
@@ -86,6 +87,7 @@ pub(super) async fn answer(
     let response = switch(request.headers(), welcome.subprotocol.clone());
     let (endpoint, user, session) = (&gate.config.name, &welcome.user, welcome.session);
     tracing::debug!(target: "handshake", endpoint, %peer, %client, ?user, ?session, "admitted");
+    gate.answers.count(ADMITTED);
     tokio::task::spawn_local(hand_on(welcome, upgrade));
     response
 }
@@ -134,7 +136,8 @@ async fn decide(
     asked.wait().await?;
     let session = asked.session.take().ok_or(Answer::Full)?;
     let place = Place::new(permit, visit.take_seat());
-    Ok(Welcome { user: claims.user, session, commands: gate.commands.clone(), place, subprotocol })
+    let client = visit.client();
+    Ok(Welcome { user: claims.user, client, session, commands: gate.commands.clone(), place, subprotocol })
 }
 
 /// A session that was asked for and that nobody has taken. hyper drops a request whose client has gone wherever it
@@ -273,6 +276,7 @@ fn switch(headers: &HeaderMap, subprotocol: Option<HeaderValue>) -> Answered {
 fn refuse(front: &Front, answer: Answer, gate: Option<&Gate>, peer: SocketAddr, client: IpAddr) -> Answered {
     let endpoint = gate.map(|gate| gate.config.name.as_str());
     let (status, code) = (answer.status(), answer.code());
+    gate.map_or(&front.answers, |gate| &gate.answers).count(code);
     tracing::debug!(target: "handshake", endpoint, %peer, %client, status, code, "refused");
     let mut response = Response::new(Full::new(Bytes::from(explain(answer))));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
@@ -328,9 +332,9 @@ fn explain(answer: Answer) -> String {
 /// Hands an admitted client's connection on to its endpoint, once the 101 is written; a client that does not get it
 /// has left.
 async fn hand_on(welcome: Welcome, upgrade: OnUpgrade) {
-    let Welcome { session, commands, place, .. } = welcome;
+    let Welcome { session, commands, place, client, .. } = welcome;
     let command = match upgrade.await.ok().and_then(take_socket) {
-        Some((transport, early)) => Command::Attach { session, transport, early, place },
+        Some((transport, early)) => Command::Attach { session, transport, early, place, client },
         None => Command::Abandon { session },
     };
     // The driver takes commands for as long as it lives.

@@ -1,5 +1,6 @@
 //! The front: connections are accepted, handshakes answered, and clients handed on to their endpoint's thread.
 
+mod answers;
 mod door;
 mod handshake;
 mod health;
@@ -23,13 +24,18 @@ use trunkline_core::{
     path::Routes,
 };
 
-pub(crate) use self::door::{Doorkeeper, Place};
+use self::answers::{CUT, TIMED_OUT, TLS_FAILED};
 use self::door::{TURNING_AWAY_MAX, Visit};
+pub(crate) use self::{
+    answers::Answers,
+    door::{Doorkeeper, Place},
+};
 
 use crate::{
     config::{EndpointConfig, Limits},
     endpoint::{Command, Status},
     jwks::Keeper,
+    metrics::EndpointMetrics,
     net::{self, TcpListener, TcpStream},
     tls::{self, ServerTls},
     transport::Transport,
@@ -51,6 +57,9 @@ pub(crate) struct Gate {
     pub config: EndpointConfig,
     pub commands: mpsc::Sender<Command>,
     pub status: watch::Receiver<Status>,
+    pub metrics: Arc<EndpointMetrics>,
+    /// How handshakes were answered that found it.
+    pub answers: Answers,
     /// Who fetches the verifier's published keys, in its order.
     pub keepers: Vec<Rc<Keeper>>,
 }
@@ -63,6 +72,8 @@ pub(crate) struct Front {
     pub routes: Routes,
     /// By the index of their template in `routes`.
     pub gates: Vec<Gate>,
+    /// How handshakes were answered that found no endpoint.
+    pub answers: Answers,
     pub draining: Cell<bool>,
     pub door: Rc<Doorkeeper>,
     /// Places for clients.
@@ -73,9 +84,23 @@ pub(crate) struct Front {
 
 /// What a listener is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Serves {
-    pub clients: bool,
-    pub health: bool,
+pub(crate) enum Serves {
+    /// Clients, and questions about health too unless those have a listener of their own.
+    Clients { health: bool },
+    /// Questions about health alone.
+    Health,
+    /// Operators: not a matter of the front.
+    Admin,
+}
+
+impl Serves {
+    fn clients(self) -> bool {
+        matches!(self, Serves::Clients { .. })
+    }
+
+    fn health(self) -> bool {
+        matches!(self, Serves::Clients { health: true } | Serves::Health)
+    }
 }
 
 type Answered = Response<Full<Bytes>>;
@@ -85,14 +110,14 @@ pub(crate) async fn accept(front: Rc<Front>, listener: TcpListener, serves: Serv
     let for_health = Arc::new(Semaphore::new(HEALTH_CONNECTIONS_MAX));
     let mut complaints = Complaints::default();
     loop {
-        let place = match serves.clients {
+        let place = match serves.clients() {
             true => None,
             // The semaphore is never closed.
             false => Arc::clone(&for_health).acquire_owned().await.ok(),
         };
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let visit = match serves.clients {
+                let visit = match serves.clients() {
                     true => match front.door.arrive(peer) {
                         Ok(visit) => Some(Rc::new(visit)),
                         Err(answer) => {
@@ -119,7 +144,9 @@ pub(crate) async fn accept(front: Rc<Front>, listener: TcpListener, serves: Serv
 
 /// Turns a connection away before it has said anything: with an answer, or, where too many get one already, without.
 fn turn_away(front: &Rc<Front>, stream: TcpStream, peer: SocketAddr, answer: Answer) {
-    let Some(place) = front.door.turning_away(answer) else { return };
+    let place = front.door.turning_away(answer);
+    front.answers.count(if place.is_some() { answer.code() } else { CUT });
+    let Some(place) = place else { return };
     let retry_after = front.door.retry_after(front.limits.retry_after);
     tokio::task::spawn_local(async move {
         handshake::turn_away(stream, peer, answer, retry_after).await;
@@ -157,6 +184,7 @@ async fn serve(
         return;
     }
     let limit = front.limits.handshake_timeout;
+    let (timed_out, is_client) = (Rc::clone(&front), visit.is_some());
     let served = async {
         let Some(stream) = begin(&front, stream, peer, visit.as_deref()).await else { return };
         // Only those who have begun to say something take a turn, so that the silent are in nobody's way.
@@ -166,11 +194,16 @@ async fn serve(
         };
         // What waits is small: this is made when its turn has come.
         let tls = front.tls.as_ref().filter(|_| visit.is_some());
-        let Some(transport) = Box::pin(secure(tls, stream, peer)).await else { return };
+        let Some(transport) = Box::pin(secure(tls, stream, peer)).await else {
+            return front.answers.count(TLS_FAILED);
+        };
         Box::pin(serve_http(front, transport, peer, serves, visit.clone())).await;
         drop(turn);
     };
     if timeout(limit, served).await.is_err() {
+        if is_client {
+            timed_out.answers.count(TIMED_OUT);
+        }
         tracing::debug!(target: "handshake", %peer, "connection took too long");
     }
 }
@@ -202,7 +235,11 @@ async fn begin(
         None => (may_be_http, RequestFault::NotHttp),
     };
     if !net::begins(&mut stream, expected).await.ok()? {
-        handshake::turn_away(stream, peer, Answer::BadRequest(fault), 0).await;
+        let answer = Answer::BadRequest(fault);
+        if visit.is_some() {
+            front.answers.count(answer.code());
+        }
+        handshake::turn_away(stream, peer, answer, 0).await;
         return None;
     }
     Some(stream)
@@ -256,7 +293,7 @@ async fn answer(
     serves: Serves,
     visit: Option<&Visit>,
 ) -> Answered {
-    if serves.health
+    if serves.health()
         && let Some(answer) = health::answer(front, request.uri())
     {
         return answer;

@@ -279,6 +279,7 @@ pub const CASES: &[&str] = &[
     "empty",
     "crossing close",
     "close by the backend",
+    "kick",
     "stale id",
     "stale pong",
     "message after the end",
@@ -354,6 +355,7 @@ pub fn count(reached: &mut Reached, seen: &History, input: &Given, said: &[Said]
                     EndCause::Backend => {
                         hit(if seen.crosses(known) { "crossing close" } else { "close by the backend" });
                     }
+                    EndCause::Kicked => hit("kick"),
                     EndCause::Outage => hit("outage end"),
                     EndCause::Drained | EndCause::Left(_) => {}
                 }

@@ -48,6 +48,10 @@ impl Before {
                 let live = seen.session(*session).is_some_and(|known| known.is_live());
                 before.ends = live.then_some((*session, EndCause::Left(*cause)));
             }
+            Input::Kick { session } => {
+                let live = seen.session(*session).is_some_and(|known| known.is_live());
+                before.ends = live.then_some((*session, EndCause::Kicked));
+            }
             Input::Action { link, action } if seen.is_up(*link) => {
                 before.action = Some(match (bad_action(seen, action.as_ref()), action) {
                     (Some((user, fault)), _) => Effect::Ignored(user, fault),
@@ -120,7 +124,7 @@ impl Before {
         let Some(session) = seen.session(id) else { return Err(format!("{id:?} ends, and is no more")) };
         must!(session.is_live(), "{id:?} ends twice: {:?}, then {cause:?}", session.ended);
         match cause {
-            EndCause::Left(_) | EndCause::Backend | EndCause::TakenOver => {
+            EndCause::Left(_) | EndCause::Backend | EndCause::TakenOver | EndCause::Kicked => {
                 must!(self.ends == Some((id, cause)), "{id:?} ends by {cause:?}, expected {:?}", self.ends);
             }
             EndCause::TooSlow => {
@@ -228,6 +232,7 @@ impl Before {
                 (EndCause::TakenOver, _) => {
                     Some((1008, "Only one connection per endpoint per token bearer is allowed"))
                 }
+                (EndCause::Kicked, _) => Some((1008, "closed by an operator")),
                 (EndCause::TooSlow, _) => Some((1013, "client too slow")),
                 (EndCause::Expired, _) => Some((1008, "token expired")),
                 (EndCause::Outage, _) => Some((1013, "backend unavailable")),

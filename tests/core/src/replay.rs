@@ -8,7 +8,8 @@ use trunkline_core::{Endpoint, Identity, Input, Millis, Output, Refusal, Setting
 
 use crate::{
     drive::{Failure, Line, Reached, record},
-    laws::{Law, Violation},
+    history::{History, LinkState},
+    laws::{Law, Laws, Verdict, Violation, must},
     said::{Msg, Said, tell},
     world::USERS,
 };
@@ -111,6 +112,46 @@ pub fn run_restored(bytes: &[u8]) -> Result<(), Box<Failure>> {
             return Err(failed(Law::Determinism12, &settings, &log[..=index], *now, what));
         }
     }
+    Ok(())
+}
+
+/// What an operator is told, [`Endpoint::figures`] and its live sessions, is what was seen.
+pub fn run_surveyed(bytes: &[u8]) -> Result<(), Box<Failure>> {
+    let (settings, log) = record(bytes);
+    let mut endpoint = Endpoint::<Msg>::new(settings.clone(), Time(0));
+    let mut laws = Laws::new(&settings);
+    for (index, (now, input, _)) in log.iter().enumerate() {
+        let said = tell(&mut endpoint, *now, input.clone());
+        // What breaks a law is told by `run`.
+        if laws.step(*now, input, &said, endpoint.next_deadline()).is_err() {
+            return Ok(());
+        }
+        if let Err(what) = survey(&endpoint, laws.history()) {
+            return Err(failed(Law::Reference, &settings, &log[..=index], *now, what));
+        }
+    }
+    Ok(())
+}
+
+fn survey(endpoint: &Endpoint<Msg>, seen: &History) -> Verdict {
+    let figures = endpoint.figures();
+    let full = seen.link.state == LinkState::Up && seen.link.full;
+    let told = (figures.live, figures.all_stopped, figures.link_full);
+    must!(told == (seen.lives(), seen.stop_all, full), "{figures:?}, where {} live", seen.lives());
+    let mut live: Vec<_> = seen.sessions.iter().filter(|session| session.is_live()).collect();
+    live.sort_unstable_by_key(|session| session.id);
+    // In parts, as a shell walks over them.
+    let parts = (0..endpoint.slots()).step_by(2);
+    let views: Vec<_> = parts.flat_map(|from| endpoint.sessions_in(from..from + 2)).collect();
+    must!(views.len() == live.len(), "{views:?}, where {live:?} live");
+    for (view, known) in views.iter().zip(live) {
+        let told = (view.id, view.identity, view.announced, view.stopped, view.queued_bytes);
+        let right = (known.id, &known.who, known.opened.is_some(), known.stopped.is_some(), known.queue);
+        must!(told == right, "{view:?}, where it is {known:?}");
+        let found = [endpoint.session(view.id), endpoint.session_of(view.identity.user())];
+        must!(found == [Some(*view); 2], "{view:?} is found as {found:?}");
+    }
+    must!(endpoint.session_of("a stranger").is_none(), "a stranger has a session");
     Ok(())
 }
 

@@ -104,7 +104,7 @@ impl Said {
     fn fact(fact: &Fact<'_>) -> Said {
         match *fact {
             Fact::Link { phase } => Said::Phase(phase),
-            Fact::Ended { session, cause } => Said::Ended { session, cause },
+            Fact::Ended { session, cause, .. } => Said::Ended { session, cause },
             Fact::ActionIgnored { user, fault } => Said::Ignored { user: user.map(str::to_owned), fault },
             Fact::StatusReplaced { session } => Said::StatusReplaced(session),
             Fact::MessagesDropped { session, messages, cause } => {

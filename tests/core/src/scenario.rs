@@ -177,10 +177,17 @@ impl World {
                 let forward = bytes.byte()? as i64 - 128;
                 (forward & 3 == 0).then_some(Input::WallClockStepped { forward: forward / 4 })
             }
-            28 => (bytes.byte()? < 20).then_some(Input::Drain),
+            28 => match bytes.byte()? {
+                0..=19 => Some(Input::Drain),
+                kick @ 200..=255 => {
+                    let count = self.peers.len();
+                    (count > 0).then(|| Input::Kick { session: self.peers[kick % count].id })
+                }
+                _ => None,
+            },
             29 => {
                 let choice = bytes.byte()?;
-                Some(self.hostile(choice & 15, choice >> 4 & 3))
+                Some(self.hostile((choice & 15) + 4 * (choice >> 6 & 1), choice >> 4 & 3))
             }
             30 => {
                 // A Pong is lost, or all that is under way arrives at once.

@@ -174,6 +174,12 @@ impl Story {
         self.goes(name, &format!("{name}'s connection is lost"), LeaveCause::Lost)
     }
 
+    /// An operator closes a client.
+    pub fn is_kicked(&mut self, name: &str) -> &mut Self {
+        let session = self.world.session(name);
+        self.happens(&format!("an operator closes {name}"), Input::Kick { session })
+    }
+
     fn goes(&mut self, name: &str, said: &str, cause: LeaveCause) -> &mut Self {
         let session = self.world.goes(name);
         self.happens(said, Input::Left { session, cause })

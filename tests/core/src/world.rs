@@ -361,7 +361,7 @@ impl World {
     // --- Hostility ---
 
     /// How many kinds of inputs there are that must change nothing.
-    pub const HOSTILE: usize = 18;
+    pub const HOSTILE: usize = 20;
 
     /// An input of this kind that must change nothing; where it is of a session that is gone, of the n-th last.
     pub fn hostile(&self, kind: usize, gone: usize) -> Given {
@@ -396,6 +396,11 @@ impl World {
                 None => Input::Deadline,
             },
             16 => Input::Action { link, action: Ok(send("nobody")) },
+            17 => Input::Kick { session: gone },
+            18 => match self.peers.iter().find(|peer| peer.closed) {
+                Some(peer) => Input::Kick { session: peer.id },
+                None => Input::Deadline,
+            },
             _ => Input::Action { link, action: Err(BadAction::NotJson) },
         }
     }

@@ -9,7 +9,7 @@ use proptest::{
 };
 use trunkline_core_tests::{
     drive::{CASES, Failure, Reached, run, run_carelessly, run_without_harmless},
-    replay::{LATE_CASES, run_asking, run_immense, run_interleaved, run_late, run_restored},
+    replay::{LATE_CASES, run_asking, run_immense, run_interleaved, run_late, run_restored, run_surveyed},
     twins::run_twins,
 };
 
@@ -53,6 +53,11 @@ fn every_scenario_keeps_every_law_and_settles() {
 #[test]
 fn what_must_change_nothing_changes_nothing() {
     campaign(run_without_harmless);
+}
+
+#[test]
+fn what_an_operator_is_told_is_what_was_seen() {
+    campaign(run_surveyed);
 }
 
 #[test]

@@ -215,6 +215,23 @@ fn the_gap_counts_from_when_the_close_has_left() {
 }
 
 #[test]
+fn whom_an_operator_closes_is_told_so_and_its_backend_hears_it_after_what_was_said_before() {
+    told!(
+        Story::with(|settings| (settings.link.high_bytes, settings.link.low_bytes) = (150, 75))
+            .comes("ann")
+            .lingers("ann")
+            .stalls_link()
+            .says("ann", "the link is full soon: this goes out all the same, for it was said before")
+            .says("ann", "and this waits")
+            .is_kicked("ann")
+            .is_kicked("ann")
+            .link_flows()
+            .after(100)
+            .comes("ann#2")
+    );
+}
+
+#[test]
 fn of_several_takeovers_within_a_gap_only_the_last_is_announced() {
     told!(
         Story::new()

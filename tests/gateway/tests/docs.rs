@@ -37,3 +37,23 @@ fn the_index_of_decisions_has_each_of_them_once() {
         assert_eq!(times, usize::from(name != "README.md"), "{name}");
     }
 }
+
+#[test]
+fn each_alert_has_its_section_in_the_runbooks_and_each_section_its_alert() {
+    let page = read("docs/operation.md");
+    let (_, runbooks) = page.split_once("\n# Runbooks\n").expect("it has runbooks");
+    let mut sections: Vec<String> =
+        runbooks.lines().filter_map(|line| line.strip_prefix("## ")).map(anchor).collect();
+    let rules = read("docs/operation/alerts.yml");
+    let links = rules.lines().filter_map(|line| line.trim().strip_prefix("runbook_url: docs/operation.md#"));
+    let mut linked: Vec<String> = links.map(str::to_owned).collect();
+    assert_eq!(rules.matches("- alert: ").count(), linked.len());
+    sections.sort_unstable();
+    linked.sort_unstable();
+    assert_eq!(linked, sections);
+}
+
+/// As GitHub names a heading.
+fn anchor(heading: &str) -> String {
+    heading.to_lowercase().replace(' ', "-")
+}

@@ -6,6 +6,8 @@
 //! from inside the gateway. [`mod@judge`] holds that against the laws.
 
 // From here to the end of the list: the gateway, as `shell/src/lib.rs` has it.
+#[path = "../../../shell/src/admin/mod.rs"]
+mod admin;
 #[path = "../../../shell/src/clock.rs"]
 pub mod clock;
 #[path = "../../../shell/src/config/mod.rs"]
@@ -20,6 +22,8 @@ pub mod gateway;
 mod jwks;
 #[path = "../../../shell/src/log.rs"]
 pub mod log;
+#[path = "../../../shell/src/metrics/mod.rs"]
+mod metrics;
 #[path = "../../../shell/src/pulse.rs"]
 pub mod pulse;
 #[path = "../../../shell/src/random.rs"]

@@ -542,3 +542,66 @@ fn proxies_that_are_none_or_are_missing() {
         "line 6: listen.client_address: believes nobody without listen.trusted_proxies; write trusted_proxies = \"10.0.0.0/8\", or leave this key out",
     );
 }
+
+/// What is said of lines in `[admin]`, from line 2 on, with files to be found.
+#[track_caller]
+fn says_of_admin(lines: &str, expected: &str) {
+    let text = format!(
+        "[admin]\n{lines}\n[endpoints.lobby]\npath = \"/\"\nbackend = \"ws://h\"\n\
+         token = {{ algorithms = [\"HS256\"], secret = \"{SECRET}\" }}\n"
+    );
+    let said = Config::parse(&text, Path::new("src/config/tests/files"), |_| None);
+    let said = said.map_or_else(|problems| problems.to_string(), |config| config.warnings.join("\n"));
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn an_admin_listener_that_is_open_to_anybody() {
+    says_of_admin("address = \"127.0.0.1:9090\"", "");
+    says_of_admin("address = \"[::1]:0\"", "");
+    let open = "is open to other machines, and anybody there could close users; write admin.token_file, or admin.tls with \
+                client_ca_file, or listen on 127.0.0.1";
+    for address in ["0.0.0.0:9090", "[::]:9090", "192.0.2.1:9090"] {
+        says_of_admin(&format!("address = \"{address}\""), &format!("line 2: admin.address: {open}"));
+    }
+    says_of_admin(
+        "address = \"0.0.0.0:9090\"\ntoken_file = \"admin.token\"",
+        "admin.address: the admin token goes over the network as it is; write admin.tls to encrypt it",
+    );
+    says_of_admin(
+        "address = \"0.0.0.0:9090\"\ntoken_file = \"short.secret\"",
+        "line 3: admin.token_file: \"src/config/tests/files/short.secret\" holds 9 bytes; it may be 16 to 1024: write \
+         what openssl rand -hex 32 gives",
+    );
+    says_of_admin(
+        "address = \"127.0.0.1:1\"\ntoken_file = \"rsa.pem\"",
+        "line 3: admin.token_file: \"src/config/tests/files/rsa.pem\" holds what cannot stand in a header; write what \
+         openssl rand -hex 32 gives",
+    );
+    says_of_admin(
+        "token_file = \"admin.token\"",
+        "line 2: admin.token_file: is of no use without admin.address; write that too, or take this out",
+    );
+    says_of_admin(
+        "address = \"127.0.0.1:8080\"",
+        "line 2: admin.address: is listened at for clients or health too; take another port",
+    );
+    says_of_admin(
+        "address = \"127.0.0.1:1\"\nhosts = \"ops.example.com:80\"",
+        "line 3: admin.hosts: \"ops.example.com:80\" is no host name; write one such as \"ops.example.com\"",
+    );
+}
+
+#[test]
+fn an_admin_token_is_shown_to_nobody_and_compared_as_a_whole() {
+    let text =
+        format!("admin = {{ address = \"127.0.0.1:1\", token_file = \"admin.token\" }}\n{}", lobby(""));
+    let dir = Path::new("src/config/tests/files");
+    let config = Config::parse(&text, dir, |_| Some(SECRET.to_owned())).expect("it is right");
+    let token = config.admin.as_ref().and_then(|admin| admin.token.clone()).expect("it has a token");
+    assert!(token.is(b"0123456789abcdef"));
+    for wrong in [&b""[..], b"0123456789abcde", b"0123456789abcdef\n", b"0123456789abcdeF"] {
+        assert!(!token.is(wrong));
+    }
+    assert!(!format!("{config:?}").contains("0123456789abcdef"));
+}

@@ -233,6 +233,11 @@ fn harmless(seen: &History, input: &Given, due: Option<Time>) -> Option<Harmless
                 Some(Harmless { facts, silence: false, law: Law::StaleIds })
             }
         },
+        Input::Kick { session } => match seen.session(*session) {
+            None => stale(false),
+            Some(known) if known.is_live() => None,
+            Some(_) => stale(false),
+        },
         Input::Left { session, .. } | Input::ClientSent { session, .. } => {
             match seen.session(*session).map(|known| known.client) {
                 None => stale(false),

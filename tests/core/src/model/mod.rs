@@ -51,6 +51,8 @@ pub struct Spec {
     pub tokens: &'static [Option<u64>],
     /// Whether the wall clock is set, forwards and backwards.
     pub clock: bool,
+    /// Whether an operator closes clients.
+    pub kicks: bool,
     /// Whether the gateway may be told to stop.
     pub drains: bool,
     /// Whether time passes also where nothing is due.
@@ -86,6 +88,8 @@ pub enum Step {
     Send(u8),
     /// The backend closes the n-th user.
     Close(u8),
+    /// An operator closes the n-th client.
+    Kick(u8),
     /// The link breaks, or cannot be made.
     LinkDown,
     /// The wall clock is set forwards or backwards by a millisecond.
@@ -212,6 +216,7 @@ impl State {
         }
         for (who, peer) in (0..).zip(&world.peers).filter(|(_, peer)| !peer.closed) {
             steps.push(Step::Leave(who));
+            steps.extend(spec.kicks.then_some(Step::Kick(who)));
             let speaks = self.seen().session(peer.id).is_some_and(|session| {
                 session.line.len() + session.kept.len() + session.sent.len() < spec.messages
             });
@@ -263,6 +268,7 @@ impl State {
                 world.act(Ok(Action::Close { user, status: None, reason: None }));
                 None
             }
+            Step::Kick(who) => Some(Input::Kick { session: world.peers[usize::from(who)].id }),
             Step::LinkDown => world.link_down(),
             Step::Clock(forward) => Some(Input::WallClockStepped { forward: i64::from(forward) }),
             Step::Tick => {

@@ -54,11 +54,13 @@ pub enum Feature {
     Ticks,
     /// A client has had its share of the link after one message.
     Share,
+    /// An operator closes clients.
+    Kicks,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Feature; 22] = [
+    pub const ALL: [Feature; 23] = [
         Feature::Users,
         Feature::Messages,
         Feature::Closes,
@@ -81,6 +83,7 @@ impl Feature {
         Feature::Late,
         Feature::Ticks,
         Feature::Share,
+        Feature::Kicks,
     ];
 
     fn add(self, spec: &mut Spec) {
@@ -116,6 +119,7 @@ impl Feature {
             Feature::Drain => spec.drains = true,
             Feature::Late => spec.late = true,
             Feature::Ticks => spec.ticks = true,
+            Feature::Kicks => spec.kicks = true,
             Feature::Share => (spec.messages, settings.link.share_bytes) = (2, 1),
         }
     }
@@ -198,6 +202,7 @@ fn world(sessions: usize, features: &[Feature]) -> Spec {
         sends: false,
         tokens: &[None],
         clock: false,
+        kicks: false,
         drains: false,
         ticks: false,
         late: false,

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use trunkline_core::{
-    Event, Input, LeaveCause, LinkId, Output, Queued, SessionId, Sink,
+    Event, Fact, Input, LeaveCause, LinkId, Output, Queued, SessionId, Sink,
     language::{Data, encode_close, encode_message, encode_open},
     recording::words,
 };
@@ -311,6 +311,9 @@ impl Sink<Payload> for Scribe<'_> {
             Output::ResumeAll => self.world.all_stopped = false,
             Output::Dial { link } => self.world.dialled = Some(link),
             Output::Abort { .. } | Output::CloseLink { .. } => self.drop_link(),
+            Output::Fact(Fact::Ended { session, user, .. }) => {
+                assert_eq!(user_of(&self.world.name_of(session)), user, "somebody else's session ends");
+            }
             _ => {}
         }
         0

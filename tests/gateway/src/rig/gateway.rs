@@ -10,7 +10,7 @@ use tokio::{
 };
 use trunkline::gateway::{Gateway as Program, Listening};
 
-use super::{Answer, Handshake, Raw, Setup, within};
+use super::{Answer, Handshake, Operator, Raw, Setup, within};
 
 /// Between two looks at what nobody tells.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -59,6 +59,20 @@ impl Gateway {
     /// Where it answers questions about health.
     pub fn health_address(&self) -> SocketAddr {
         self.listening.health.unwrap_or(self.address())
+    }
+
+    /// Where it listens for operators.
+    ///
+    /// # Panics
+    ///
+    /// It does not.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.listening.admin.expect("there is an admin listener")
+    }
+
+    /// Who asks where it listens for operators.
+    pub fn operator(&self) -> Operator {
+        Operator::at(self.admin_address())
     }
 
     /// Tells it to stop.

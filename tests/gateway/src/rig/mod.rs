@@ -12,9 +12,11 @@ mod gateway;
 mod handshake;
 mod issuer;
 mod link;
+mod operator;
 mod process;
 mod raw;
 mod relay;
+pub mod schema;
 mod setup;
 pub mod tls;
 pub mod tokens;
@@ -32,6 +34,7 @@ pub use self::{
     handshake::{ACCEPT, Answer, Handshake, KEY},
     issuer::{Issuer, Publish, SigningKey, jwks},
     link::{Entry, Heard},
+    operator::{Operator, Scrape},
     process::{Process, Program},
     raw::{Raw, masked_frame, masked_part, opcode},
     relay::Relay,

@@ -56,6 +56,23 @@ async fn the_one_that_is_replaced_ends_its_sessions_and_newcomers_get_to_the_oth
 }
 
 #[tokio::test]
+async fn operators_get_to_the_other_too() {
+    let (meeting, admin) = (Meeting::new("operators"), Meeting::new("admin"));
+    let backend = Backend::echo().await;
+    let setup = meeting.setup(&backend).with("admin.address", admin.address.to_string());
+    let mut old = Gateway::start(&setup).await;
+    let mut ann = Client::enter(&old, "ann").await;
+    let started = old.operator().get("/api/v1/overview").await["gateway"]["started_at"].clone();
+
+    let new = Gateway::start(&setup).await;
+    assert_eq!(ann.closed().await.0, 1001);
+    old.stopped().await;
+    assert_eq!(new.admin_address(), admin.address);
+    let overview = new.operator().get("/api/v1/overview").await;
+    assert!(overview["gateway"]["started_at"].as_u64() > started.as_u64(), "{overview}");
+}
+
+#[tokio::test]
 async fn whoever_came_before_the_other_took_over_is_still_answered() {
     let meeting = Meeting::new("under-way");
     let backend = Backend::echo().await;

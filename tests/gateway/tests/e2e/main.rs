@@ -1,5 +1,6 @@
 //! The whole gateway over real sockets, one room a subject. One program, for what takes time is to link it.
 
+mod admin;
 mod conformance;
 mod contract;
 mod door;
@@ -13,6 +14,7 @@ mod jwks;
 mod life;
 mod link;
 mod messages;
+mod metrics;
 mod outage;
 mod rates;
 mod recording;

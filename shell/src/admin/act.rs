@@ -1,0 +1,87 @@
+//! What operators do.
+
+use std::collections::BTreeMap;
+
+use hyper::StatusCode;
+use serde::Deserialize;
+use serde_json::json;
+use tracing::level_filters::LevelFilter;
+
+use super::{
+    Admin, describe,
+    read::{ask, find, log as tell_log},
+    reply::{Answered, Fault, json, json_with},
+};
+use crate::{
+    endpoint::{Question, Whose},
+    log::{self, TARGETS},
+};
+
+/// Whose sessions are to be closed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CloseUser {
+    user: String,
+    endpoint: Option<String>,
+}
+
+/// What is to be logged. What is left out stays as it is.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LogChange {
+    level: Option<String>,
+    targets: Option<BTreeMap<String, String>>,
+}
+
+pub(super) async fn close_session(admin: &Admin, name: &str, id: &str) -> Result<Answered, Fault> {
+    let (_, gate) = find(admin, name)?;
+    let whose = Whose::Session(describe::parse_id(id).ok_or(Fault::NotFound)?);
+    match ask(gate, |answer| Question::Close { whose, answer }).await? {
+        0 => Err(Fault::NotFound),
+        closed => Ok(json(&json!({ "closed": closed }))),
+    }
+}
+
+pub(super) async fn close_user(admin: &Admin, wanted: CloseUser) -> Result<Answered, Fault> {
+    if wanted.user.is_empty() {
+        return Err(Fault::Bad("user is empty; nobody is called that".to_owned()));
+    }
+    let only = wanted.endpoint.as_deref().map(|name| find(admin, name)).transpose()?.map(|(index, _)| index);
+    let mut closed = 0;
+    for (index, gate) in admin.front.gates.iter().enumerate() {
+        if only.is_none_or(|only| only == index) {
+            let whose = Whose::User(wanted.user.clone());
+            closed += ask(gate, |answer| Question::Close { whose, answer }).await?;
+        }
+    }
+    Ok(json(&json!({ "closed": closed })))
+}
+
+pub(super) fn drain(admin: &Admin) -> Answered {
+    admin.drain.notify_one();
+    json_with(StatusCode::ACCEPTED, &json!({ "draining": true }))
+}
+
+pub(super) fn set_log(change: LogChange) -> Result<Answered, Fault> {
+    let mut levels = log::levels().ok_or(Fault::Busy)?;
+    if let Some(text) = change.level {
+        levels.level = level(&text)?;
+    }
+    if let Some(targets) = change.targets {
+        let read = |(target, text): (String, String)| match TARGETS.contains(&target.as_str()) {
+            true => Ok((target, level(&text)?)),
+            false => Err(Fault::Bad(format!("{target:?} is no target; there are {}", TARGETS.join(", ")))),
+        };
+        levels.targets = targets.into_iter().map(read).collect::<Result<_, Fault>>()?;
+    }
+    if !log::set_levels(levels) {
+        return Err(Fault::Busy);
+    }
+    tell_log()
+}
+
+fn level(text: &str) -> Result<LevelFilter, Fault> {
+    let levels = ["off", "error", "warn", "info", "debug", "trace"];
+    let known = levels.contains(&text).then(|| text.parse().ok()).flatten();
+    known.ok_or_else(|| Fault::Bad(format!("{text:?} is no level; there are {}", levels.join(", "))))
+}
