@@ -156,6 +156,7 @@ async fn decide(admin: &Admin, request: Request<Incoming>, peer: SocketAddr) -> 
         (Route::Endpoints, _) => Ok(read::endpoints(admin)),
         (Route::Endpoint, [name]) => read::endpoint(admin, name),
         (Route::Series, [name]) => read::series(admin, name, &query),
+        (Route::Recording, [name]) => read::recording(admin, name).await,
         (Route::Session, [name, id]) => read::session(admin, name, id).await,
         (Route::Sessions, _) => read::sessions(admin, &query).await,
         (Route::Closes, _) => read::closes(admin, &query).await,

@@ -92,6 +92,19 @@ pub(super) fn series(admin: &Admin, name: &str, query: &Query) -> Result<Answere
     })))
 }
 
+/// What has happened to an endpoint lately, as a file of it would say.
+pub(super) async fn recording(admin: &Admin, name: &str) -> Result<Answered, Fault> {
+    let (_, gate) = find(admin, name)?;
+    let recording = ask(gate, |answer| Question::Recording { answer }).await?.ok_or(Fault::NotFound)?;
+    let name = name.to_owned();
+    let told = tokio::task::spawn_blocking(move || {
+        let mut text = Vec::new();
+        recording.write(&name, &mut text).map(|()| text)
+    });
+    let text = told.await.ok().and_then(Result::ok).ok_or(Fault::Busy)?;
+    Ok(bytes(text, "application/x-ndjson"))
+}
+
 pub(super) async fn session(admin: &Admin, name: &str, id: &str) -> Result<Answered, Fault> {
     let (_, gate) = find(admin, name)?;
     let id = describe::parse_id(id).ok_or(Fault::NotFound)?;

@@ -15,6 +15,7 @@ pub(super) enum Route {
     Endpoints,
     Endpoint,
     Series,
+    Recording,
     Session,
     CloseSession,
     Sessions,
@@ -27,12 +28,13 @@ pub(super) enum Route {
 }
 
 /// By method and path, each with the parameters that may be in its query.
-const ROUTES: [(Method, &str, Route, &[&str]); 14] = [
+const ROUTES: [(Method, &str, Route, &[&str]); 15] = [
     (Method::GET, "/metrics", Route::Metrics, &[]),
     (Method::GET, "/api/v1/overview", Route::Overview, &[]),
     (Method::GET, "/api/v1/endpoints", Route::Endpoints, &[]),
     (Method::GET, "/api/v1/endpoints/{name}", Route::Endpoint, &[]),
     (Method::GET, "/api/v1/endpoints/{name}/series", Route::Series, &["since"]),
+    (Method::GET, "/api/v1/endpoints/{name}/recording", Route::Recording, &[]),
     (Method::GET, "/api/v1/endpoints/{name}/sessions/{id}", Route::Session, &[]),
     (Method::POST, "/api/v1/endpoints/{name}/sessions/{id}/close", Route::CloseSession, &[]),
     (Method::GET, "/api/v1/sessions", Route::Sessions, &["endpoint", "user", "contains", "limit", "after"]),

@@ -152,10 +152,6 @@ impl Driver {
                 }
             }
             Command::Abandon { session } => hub.client_left(session, LeaveCause::Lost),
-            Command::Record { answer } => {
-                // Who has asked may have gone.
-                let _ = answer.send(hub.recording());
-            }
             Command::Inspect(question) => hub.inspect(now, question),
             Command::Drain => hub.input(now, Input::Drain),
         }

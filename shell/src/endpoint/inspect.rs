@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use trunkline_core::{Input, SessionId, SessionView, Time};
 
 use super::{Hub, Machine, closes::Closed};
-use crate::clock::unix_millis;
+use crate::{clock::unix_millis, recording::Recording};
 
 /// Slots that one question walks over.
 const SLOTS_PER_LOOK: u32 = 1024;
@@ -22,6 +22,8 @@ pub(crate) enum Question {
     Close { whose: Whose, answer: oneshot::Sender<usize> },
     /// The last sessions that ended, the newest last.
     Closes { answer: oneshot::Sender<Vec<Closed>> },
+    /// What has happened lately; `None`: nothing is recorded.
+    Recording { answer: oneshot::Sender<Option<Recording>> },
 }
 
 /// Which sessions are wanted.
@@ -101,6 +103,9 @@ impl Hub {
             }
             Question::Closes { answer } => {
                 let _ = answer.send(self.machine.borrow().outlet.closes.all());
+            }
+            Question::Recording { answer } => {
+                let _ = answer.send(self.recording());
             }
         }
     }

@@ -73,11 +73,6 @@ pub(crate) enum Command {
         /// Which client.
         session: SessionId,
     },
-    /// What has happened lately is to be written down.
-    Record {
-        /// Where the recording goes; `None`: nothing is recorded.
-        answer: oneshot::Sender<Option<Recording>>,
-    },
     /// An operator asks something, or wants sessions closed.
     Inspect(Question),
     /// The gateway stops.

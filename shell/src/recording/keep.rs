@@ -10,7 +10,11 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{file, ring::Excerpt};
-use crate::{clock::unix_millis, endpoint::Command, server::Front};
+use crate::{
+    clock::unix_millis,
+    endpoint::{Command, Question},
+    server::Front,
+};
 
 /// Recordings of an endpoint that are kept; older ones are deleted.
 const KEPT_MAX: usize = 16;
@@ -23,6 +27,13 @@ pub struct Recording {
     pub(crate) origin_unix_ms: u64,
 }
 
+impl Recording {
+    /// As a file has it. It takes a while.
+    pub(crate) fn write(&self, endpoint: &str, to: &mut impl io::Write) -> io::Result<()> {
+        file::write(endpoint, self.origin_unix_ms, &self.excerpt, to)
+    }
+}
+
 /// Writes down what is known of each endpoint whenever `wanted` says so.
 pub(crate) async fn keep(front: Rc<Front>, folder: Option<PathBuf>, mut wanted: mpsc::Receiver<()>) {
     while wanted.recv().await.is_some() {
@@ -33,7 +44,7 @@ pub(crate) async fn keep(front: Rc<Front>, folder: Option<PathBuf>, mut wanted: 
         for gate in &front.gates {
             let (answer, recorded) = oneshot::channel();
             // One that has gone has nothing to tell.
-            if gate.commands.send(Command::Record { answer }).await.is_err() {
+            if gate.commands.send(Command::Inspect(Question::Recording { answer })).await.is_err() {
                 continue;
             }
             let Ok(Some(recording)) = recorded.await else { continue };
@@ -55,7 +66,7 @@ fn write(folder: &Path, endpoint: &str, recording: &Recording) -> io::Result<Pat
     let mut options = fs::OpenOptions::new();
     let opened = options.write(true).create(true).truncate(true).mode(0o600).open(&part)?;
     let mut to = io::BufWriter::new(opened);
-    file::write(endpoint, recording.origin_unix_ms, &recording.excerpt, &mut to)?;
+    recording.write(endpoint, &mut to)?;
     drop(to);
     fs::rename(&part, &file)?;
     delete_old(folder, endpoint)?;

@@ -93,6 +93,28 @@ async fn why_a_client_was_closed_is_told_and_what_was_said_is_not() {
 }
 
 #[tokio::test]
+async fn an_operator_may_ask_for_a_recording_where_there_is_one() {
+    let mut backend = Backend::start().await;
+    for (bytes_max, status) in [(1 << 20, 200), (0, 404)] {
+        let setup = Setup::new(backend.address())
+            .with("admin.address", "127.0.0.1:0")
+            .with("recording.bytes_max", bytes_max);
+        let gateway = Gateway::start(&setup).await;
+        let _ann = Client::enter(&gateway, "ann").await;
+        backend.expect(&opened("ann")).await;
+        let answer = gateway.operator().ask("/api/v1/endpoints/lobby/recording").await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        if status == 200 {
+            let (story, outcome) = told(&answer.body, Some("ann"));
+            assert_eq!(outcome.differences, 0, "{story}");
+            assert!(story.contains("→ ann is admitted"), "{story}");
+        }
+        let none = gateway.operator().ask("/api/v1/endpoints/none/recording").await;
+        assert_eq!(none.status, 404, "{none:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_recorder_that_has_forgotten_the_beginning_goes_on_from_the_state_as_it_was() {
     let folder = Folder::new("ring");
     let mut backend = Backend::echo().await;
