@@ -258,8 +258,7 @@ impl Client {
     /// messages that have gone out.
     pub(super) fn flush(&self, hub: &Hub, now: Time) -> usize {
         self.dirty.set(false);
-        let waker = self.waker.borrow().clone();
-        let sent = self.write(&mut Context::from_waker(&waker), now);
+        let sent = self.write(&mut Context::from_waker(&self.waker.borrow()), now);
         self.time_messages(hub);
         sent
     }

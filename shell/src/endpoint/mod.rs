@@ -225,8 +225,11 @@ impl Hub {
             self.metrics.link_to_client.observe(took, delivered);
         }
         let Machine { endpoint, outlet, .. } = &mut *self.machine.borrow_mut();
-        let deadline = endpoint.next_deadline().into_iter().chain(outlet.next_deadline()).min();
-        outlet.call_driver(deadline);
+        // One that is awake, or has been called, looks for itself before it sleeps.
+        if outlet.is_driver_asleep() {
+            let deadline = endpoint.next_deadline().into_iter().chain(outlet.next_deadline()).min();
+            outlet.call_driver(deadline);
+        }
     }
 
     /// A client has left, or its connection has ended; told to the machine once.

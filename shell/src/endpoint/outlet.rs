@@ -284,6 +284,11 @@ impl Outlet {
         self.driver = Some((waker, deadline));
     }
 
+    /// Whether the driver sleeps, and nobody has called it.
+    pub(super) fn is_driver_asleep(&self) -> bool {
+        self.driver.is_some()
+    }
+
     /// Wakes the driver if there is something for it to do, or if it would sleep past `deadline`.
     pub(super) fn call_driver(&mut self, deadline: Option<Time>) {
         let Some((_, until)) = &self.driver else { return };

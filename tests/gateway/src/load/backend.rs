@@ -4,7 +4,9 @@
 //! It is a process of its own and does what it is told on its standard input, a line each: `pause`, `resume`,
 //! `pace BYTES`, which lets it read no more than that in a millisecond, `give USER BYTES`, which sends that user one
 //! message of so many bytes, and `flood USER BYTES`, which sends such messages as fast as the link takes them, until it
-//! hears the user's `close`. Then it says `closed USER BYTES`, with the bytes of all those messages.
+//! hears the user's `close`. Then it says `closed USER BYTES`, with the bytes of all those messages. `fan COUNT` has each
+//! message answered to so many users: its sender, and those with the numbers that follow; it says the same again when that
+//! is so.
 //!
 //! What a user says whose name begins with `mute` is not echoed.
 
@@ -18,7 +20,7 @@ use std::{
 
 use mio::{Events, Interest, Poll, Token, Waker, net::TcpListener, net::TcpStream};
 
-use super::wire;
+use super::{tokens, wire};
 
 const LISTENER: Token = Token(0);
 const LINK: Token = Token(1);
@@ -30,8 +32,17 @@ const OUT_BYTES_MAX: usize = 8 << 20;
 /// How much of a flood is given to the link at once.
 const FLOOD_BYTES: usize = 128 << 10;
 
+/// What is spoken on the link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Tongue {
+    /// That of docs/language.md.
+    Events,
+    /// That of [`super::floor`].
+    Bare,
+}
+
 /// Runs until its standard input ends.
-pub(super) fn run() -> io::Result<()> {
+pub(super) fn run(tongue: Tongue) -> io::Result<()> {
     let mut listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     let mut poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
@@ -46,7 +57,7 @@ pub(super) fn run() -> io::Result<()> {
         }
         for event in &events {
             match (event.token(), &mut link) {
-                (LISTENER, _) => link = accept(&listener, &poll)?.or(link),
+                (LISTENER, _) => link = accept(&listener, &poll, tongue)?.or(link),
                 (LINK, Some(link)) => {
                     link.readable |= event.is_readable();
                     link.writable |= event.is_writable();
@@ -62,6 +73,12 @@ pub(super) fn run() -> io::Result<()> {
                     if let Some(link) = &mut link {
                         link.pace = bytes;
                     }
+                }
+                Ok(Order::Fan(count)) => {
+                    if let Some(link) = &mut link {
+                        link.fan = count;
+                    }
+                    super::say(&format!("fan {count}"));
                 }
                 Ok(Order::Give(flood)) => {
                     if let Some(link) = &mut link {
@@ -90,6 +107,7 @@ enum Order {
     Pause,
     Resume,
     Pace(usize),
+    Fan(u32),
     Give(Flood),
     Flood(Flood),
 }
@@ -112,6 +130,7 @@ fn read_orders(waker: Waker) -> mpsc::Receiver<Order> {
                 ["pause"] => Order::Pause,
                 ["resume"] => Order::Resume,
                 ["pace", bytes] => Order::Pace(bytes.parse().unwrap_or(usize::MAX)),
+                ["fan", count] => Order::Fan(count.parse().unwrap_or(1)),
                 ["give", user, bytes] => Order::Give(Flood::new(user, bytes.parse().unwrap_or(1024))),
                 ["flood", user, bytes] => Order::Flood(Flood::new(user, bytes.parse().unwrap_or(1024))),
                 _ => continue,
@@ -139,14 +158,14 @@ impl Flood {
     }
 }
 
-fn accept(listener: &TcpListener, poll: &Poll) -> io::Result<Option<Link>> {
+fn accept(listener: &TcpListener, poll: &Poll, tongue: Tongue) -> io::Result<Option<Link>> {
     let mut newest = None;
     loop {
         match listener.accept() {
             Ok((mut stream, _)) => {
                 stream.set_nodelay(true)?;
                 poll.registry().register(&mut stream, LINK, Interest::READABLE | Interest::WRITABLE)?;
-                newest = Some(Link::new(stream));
+                newest = Some(Link::new(stream, tongue));
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(newest),
             Err(error) => return Err(error),
@@ -157,6 +176,7 @@ fn accept(listener: &TcpListener, poll: &Poll) -> io::Result<Option<Link>> {
 /// The gateway's link.
 struct Link {
     stream: TcpStream,
+    /// Nothing more is due before frames.
     is_open: bool,
     /// What was read: `filled` bytes, a frame's beginning at the front.
     buffer: Vec<u8>,
@@ -169,14 +189,16 @@ struct Link {
     flood: Option<Flood>,
     /// Bytes that it reads in a millisecond at the most.
     pace: usize,
+    /// How many users each message is answered to.
+    fan: u32,
 }
 
 impl Link {
-    fn new(stream: TcpStream) -> Self {
+    fn new(stream: TcpStream, tongue: Tongue) -> Self {
         let buffer = vec![0; READ_BYTES];
         Link {
             stream,
-            is_open: false,
+            is_open: tongue == Tongue::Bare,
             buffer,
             filled: 0,
             out: Vec::new(),
@@ -185,6 +207,7 @@ impl Link {
             writable: true,
             flood: None,
             pace: usize::MAX,
+            fan: 1,
         }
     }
 
@@ -237,14 +260,15 @@ impl Link {
         if !self.is_open {
             let Some(end) = wire::find(&self.buffer[..self.filled], wire::HEAD_END) else { return Ok(()) };
             used = end + wire::HEAD_END.len();
-            self.out.extend_from_slice(upgrade(&self.buffer[..end]).as_bytes());
+            self.out.extend_from_slice(wire::upgrade(&self.buffer[..end]).as_bytes());
             self.is_open = true;
         }
         while let Some(frame) = wire::read(&mut self.buffer[used..self.filled]) {
             let payload = used + frame.start..used + frame.end;
             used += frame.end;
             match frame.opcode {
-                wire::TEXT => answer(&self.buffer[payload], &mut self.out, &mut self.flood),
+                wire::TEXT => answer(&self.buffer[payload], self.fan, &mut self.out, &mut self.flood),
+                wire::BINARY => answer_bare(&self.buffer[payload], self.fan, &mut self.out),
                 wire::PING => {
                     let payload = &self.buffer[payload];
                     wire::write(&mut self.out, wire::PONG, None, payload.len(), |out| {
@@ -273,30 +297,23 @@ impl Link {
     }
 }
 
-/// 101 for the link.
-fn upgrade(head: &[u8]) -> String {
-    use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-
-    let head = String::from_utf8_lossy(head);
-    let key = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim())
-    });
-    let accept = derive_accept_key(key.unwrap_or_default().as_bytes());
-    format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {accept}\r\n\r\n"
-    )
+/// Answers a message of the floor.
+fn answer_bare(message: &[u8], fan: u32, out: &mut Vec<u8>) {
+    let Some((number, text)) = message.split_first_chunk() else { return };
+    for number in (u32::from_be_bytes(*number)..).take(fan as usize) {
+        wire::write_header(out, wire::BINARY, None, message.len());
+        out.extend_from_slice(&number.to_be_bytes());
+        out.extend_from_slice(text);
+    }
 }
 
 /// Answers an event (docs/language.md): its fields come in a fixed order, with no space between, and what was escaped in
 /// `data` may stay so.
-fn answer(event: &[u8], out: &mut Vec<u8>, flood: &mut Option<Flood>) {
+fn answer(event: &[u8], fan: u32, out: &mut Vec<u8>, flood: &mut Option<Flood>) {
     const MESSAGE: &[u8] = br#"{"event":"message","user":{"username":"#;
     const CLOSE: &[u8] = br#"{"event":"close","user":{"username":"#;
     const USER_END: &[u8] = br#"},"params":{"#;
     const DATA: &[u8] = br#"},"data":"#;
-    const ACTION: [&[u8]; 3] = [br#"{"action":"send","user":{"username":"#, br#"},"data":"#, b"}"];
 
     if let Some(rest) = event.strip_prefix(CLOSE) {
         if let Some(over) = flood.take_if(|flood| rest.starts_with(flood.user.as_bytes())) {
@@ -312,6 +329,19 @@ fn answer(event: &[u8], out: &mut Vec<u8>, flood: &mut Option<Flood>) {
     let Some(user_end) = wire::find(rest, USER_END) else { return };
     let Some(data) = wire::find(&rest[user_end..], DATA) else { return };
     let (user, data) = (&rest[..user_end], &rest[user_end + data + DATA.len()..rest.len() - 1]);
+    if fan == 1 {
+        return send(user, data, out);
+    }
+    let number = str::from_utf8(user).ok().and_then(tokens::number);
+    for number in (number.unwrap_or(0)..).take(fan as usize) {
+        send(format!("\"{}\"", tokens::user(number)).as_bytes(), data, out);
+    }
+}
+
+/// Appends a `send`; `user` and `data` are strings of JSON.
+fn send(user: &[u8], data: &[u8], out: &mut Vec<u8>) {
+    const ACTION: [&[u8]; 3] = [br#"{"action":"send","user":{"username":"#, br#"},"data":"#, b"}"];
+
     let len = ACTION.iter().map(|part| part.len()).sum::<usize>() + user.len() + data.len();
     wire::write(out, wire::TEXT, None, len, |out| {
         for part in [ACTION[0], user, ACTION[1], data, ACTION[2]] {
@@ -329,9 +359,24 @@ mod tests {
         let event =
             br#"{"event":"message","user":{"username":"ann"},"params":{"x":"1"},"data":"a\"},\"data\":\n"}"#;
         let mut out = Vec::new();
-        answer(event, &mut out, &mut None);
+        answer(event, 1, &mut out, &mut None);
         let frame = wire::read(&mut out).expect("a whole frame");
         let action = str::from_utf8(&out[frame.start..frame.end]).expect("text");
         assert_eq!(action, r#"{"action":"send","user":{"username":"ann"},"data":"a\"},\"data\":\n"}"#);
+    }
+
+    #[test]
+    fn a_message_is_answered_to_as_many_users_as_are_wanted() {
+        let event = br#"{"event":"message","user":{"username":"user40"},"params":{"room":"1"},"data":"x"}"#;
+        let mut out = Vec::new();
+        answer(event, 3, &mut out, &mut None);
+        for number in 40..43 {
+            let frame = wire::read(&mut out).expect("a whole frame");
+            let action = String::from_utf8_lossy(&out[frame.start..frame.end]).into_owned();
+            let user = tokens::user(number);
+            assert_eq!(action, format!(r#"{{"action":"send","user":{{"username":"{user}"}},"data":"x"}}"#));
+            out.drain(..frame.end);
+        }
+        assert!(out.is_empty());
     }
 }

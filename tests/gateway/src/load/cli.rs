@@ -1,12 +1,12 @@
 //! The command line of the load tool.
 
-use std::{env, path::PathBuf};
+use std::{env, ffi::OsString, net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
 use super::{settings::Rates, subject::Kind, tokens::Signing};
 
-/// Measures a gateway, and a plain echo server beside it. Everything runs on loopback and ends by itself.
+/// Measures a gateway, and others beside it. Everything runs on loopback and ends by itself.
 #[derive(Parser, Debug)]
 #[command(version, name = "trunkline-load")]
 pub(super) struct Cli {
@@ -29,14 +29,15 @@ impl Cli {
 
 #[derive(Subcommand, Debug)]
 pub(super) enum Command {
-    /// Gateway and plain server in turns, the median of each, and their ratio.
+    /// The gateway and others in turns: the median of each, the gateway's ratio to each, and the targets.
     Compare {
-        #[command(flatten)]
-        crowding: Crowding,
+        /// Whom to measure; those that are not installed are left out.
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = Kind::ALL)]
+        subjects: Vec<Kind>,
         /// How long each loop is measured.
-        #[arg(long, default_value_t = 5)]
-        seconds: u64,
         #[arg(long, default_value_t = 3)]
+        seconds: u64,
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
         runs: u32,
         /// Of the open loop, in messages per second; 0: none.
         #[arg(long, default_value_t = 5000)]
@@ -52,6 +53,23 @@ pub(super) enum Command {
         seconds: u64,
         #[arg(long, default_value_t = 0)]
         rate: u32,
+        /// Each message of one client goes to so many, instead of back; 0: none does.
+        #[arg(long, default_value_t = 0)]
+        fan: u32,
+    },
+    /// What a message costs, with few clients and with many.
+    Scale {
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Gateway, Kind::Floor])]
+        subjects: Vec<Kind>,
+        /// How many clients.
+        #[arg(long, value_delimiter = ',', default_values_t = [100, 1000, 5000, 15_000])]
+        clients: Vec<u32>,
+        #[arg(long, default_value_t = 128, value_parser = payload)]
+        payload: usize,
+        #[arg(long, default_value_t = 3)]
+        seconds: u64,
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+        runs: u32,
     },
     /// What clients cost that do nothing.
     Idle {
@@ -59,6 +77,26 @@ pub(super) enum Command {
         subject: Kind,
         #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=CLIENTS_MAX))]
         clients: u32,
+        /// They come over TLS; to the gateway only.
+        #[arg(long)]
+        tls: bool,
+    },
+    /// Large messages, then a backend that does not read: what memory is held once all are silent.
+    Burst {
+        #[arg(long, value_enum, default_value_t = Kind::Gateway)]
+        subject: Kind,
+        #[command(flatten)]
+        crowding: Crowding,
+        /// How long each lasts.
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+    },
+    /// An endpoint with little to do, while another has more than it can.
+    Quiet {
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+        runs: u32,
     },
     /// Very many clients that exchange messages: is each echo right?
     Soak {
@@ -118,13 +156,24 @@ pub(super) enum Command {
     },
     /// The echoing backend.
     #[command(hide = true)]
-    Backend,
+    Backend {
+        /// It is that of the floor.
+        #[arg(long)]
+        bare: bool,
+    },
     /// The plain echo server.
     #[command(hide = true)]
     Plain,
-    /// A gateway, for as long as the standard input is open.
+    /// The least relay.
     #[command(hide = true)]
-    Keep { program: PathBuf, config: PathBuf },
+    Floor { backend: SocketAddr },
+    /// A program, for as long as the standard input is open.
+    #[command(hide = true)]
+    Keep {
+        program: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 /// More than this many clients have no ports, from one address to another.

@@ -16,6 +16,8 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) id: u32,
+    /// Whose texts it hears: its own, unless somebody speaks to many.
+    pub(super) speaker: u32,
     /// Shared with whoever sends at a fixed rate.
     pub(super) stream: Arc<TcpStream>,
     pub(super) state: State,
@@ -56,6 +58,7 @@ impl Client {
     pub(super) fn new(id: u32, stream: TcpStream, request: &str) -> Self {
         Client {
             id,
+            speaker: id,
             stream: Arc::new(stream),
             state: State::Shaking,
             rest: Vec::new(),
@@ -169,7 +172,7 @@ impl Client {
             let payload = &bytes[used + frame.start..used + frame.end];
             used += frame.end;
             match frame.opcode {
-                wire::TEXT => match texts.check(self.id, self.received, payload) {
+                wire::TEXT => match texts.check(self.speaker, self.received, payload) {
                     Ok(()) => {
                         self.received += 1;
                         if hear.echoed(self) {

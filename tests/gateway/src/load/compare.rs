@@ -1,4 +1,4 @@
-//! One subject measured from its start to its end, and two of them in turns.
+//! One subject measured from its start to its end, and several of them in turns.
 
 use std::{path::Path, thread, time::Duration};
 
@@ -6,54 +6,134 @@ use super::{
     cli::Crowding,
     crowd::{Arrival, Crowd},
     error::Failure,
-    report::{Comparison, Figures, note},
+    report::{self, Figures, Series, note, progress},
+    rivals,
     settings::Settings,
     subject::{Kind, Subject},
+    syscalls,
     text::{Charset, Texts},
     window,
 };
 
-/// How long a process is left alone before its memory is read.
+/// How long a process is left alone before its memory is read, or before others come.
 const SETTLE: Duration = Duration::from_secs(1);
+
+/// What everybody is measured with: many clients, which also send at a fixed rate and in groups, then few.
+const MANY: Crowding = Crowding { clients: 1000, payload: 256 };
+const FEW: Crowding = Crowding { clients: 100, payload: 64 };
+/// The size of a message at a fixed rate, and of one that goes to many.
+const PAYLOAD: usize = 128;
+/// How many users one message is sent to.
+const FAN: u32 = 20;
+/// Who would need more of a processor than this for the fixed rate, by what a message costs in a closed loop, would not
+/// hold it.
+const PROCESSOR_MAX: f64 = 0.75;
 
 /// How one run goes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Run {
-    pub(super) crowding: Crowding,
+pub(super) struct Plan {
     /// Of each loop.
     pub(super) time: Duration,
     /// Of the open loop; 0: there is none.
     pub(super) rate: u32,
-    pub(super) json: bool,
 }
 
-/// Measures both subjects in turns, `runs` times each, each time in fresh processes.
-pub(super) fn compare(gateway: &Path, run: Run, runs: u32) -> Result<(), Failure> {
-    let mut comparison = Comparison::default();
-    for _ in 0..runs {
-        comparison.gateway.push(measure(Kind::Gateway, gateway, run)?);
-        comparison.plain.push(measure(Kind::Plain, gateway, run)?);
+/// Measures the subjects in turns, `runs` times each, each time in fresh processes.
+pub(super) fn compare(
+    gateway: &Path,
+    subjects: &[Kind],
+    plan: Plan,
+    runs: u32,
+    json: bool,
+) -> Result<(), Failure> {
+    let mut all = Vec::new();
+    for &kind in subjects {
+        match rivals::absence(kind) {
+            Some(why) => progress(&format!("{} is left out: {why}", kind.name())),
+            None => all.push((kind, Series::new(kind.name()))),
+        }
     }
-    comparison.print(run.json);
+    for run in 0..runs {
+        // Nobody is always first.
+        let first = run as usize % all.len().max(1);
+        for turn in 0..all.len() {
+            let at = (first + turn) % all.len();
+            let (kind, series) = &mut all[at];
+            progress(&format!("run {} of {runs}: {}", run + 1, kind.name()));
+            let figures = match measure(*kind, gateway, plan) {
+                Err(failure) if !kind.is_ours() => {
+                    progress(&format!("{} failed: {failure}", kind.name()));
+                    None
+                }
+                measured => Some(measured?),
+            };
+            series.runs.push(figures);
+        }
+    }
+    let all: Vec<_> = all.into_iter().map(|(_, series)| series).collect();
+    report::compare(&all, json);
     Ok(())
+}
+
+fn measure(kind: Kind, gateway: &Path, plan: Plan) -> Result<Figures, Failure> {
+    let mut subject = Subject::start(kind, gateway, &Settings::of(MANY.clients))?;
+    let (mut crowd, mut figures) = arrive(&subject, MANY)?;
+    let name = |crowding: Crowding| format!("closed_{}x{}", crowding.clients, crowding.payload);
+    let closed = window::closed(&name(MANY), &mut crowd, &subject.probe, plan.time)?;
+    let cpu_us = closed.get(&format!("{}.cpu_us", name(MANY))).unwrap_or_default();
+    figures.append(closed);
+    figures.append(syscalls::closed(&name(MANY), &mut crowd, &subject.probe)?);
+    crowd.texts = Texts::new(PAYLOAD, Charset::Plain);
+    if plan.rate > 0 && cpu_us * f64::from(plan.rate) / 1e6 < PROCESSOR_MAX {
+        figures.append(window::open(&mut crowd, &subject.probe, plan.rate, plan.time)?);
+    }
+    if kind.is_relay() {
+        figures.append(fan_out(&mut subject, &mut crowd, FAN, plan.time)?);
+    }
+    drop(crowd);
+    thread::sleep(SETTLE);
+    let (mut crowd, _) = arrive(&subject, FEW)?;
+    if kind.is_relay() {
+        set_fan(&mut subject, 1)?;
+    }
+    figures.append(window::closed(&name(FEW), &mut crowd, &subject.probe, plan.time)?);
+    figures.add("peak_resident_mib", mib(subject.probe.resident_peak()?));
+    Ok(figures)
+}
+
+fn fan_out(subject: &mut Subject, crowd: &mut Crowd, fan: u32, time: Duration) -> Result<Figures, Failure> {
+    set_fan(subject, fan)?;
+    window::fan_out(crowd, &subject.probe, fan, time)
+}
+
+fn set_fan(subject: &mut Subject, fan: u32) -> Result<(), Failure> {
+    let backend = subject.backend()?;
+    backend.order(&format!("fan {fan}"))?;
+    backend.hear().map(drop)
 }
 
 /// Measures one subject once, and says which process it is, for a profiler.
-pub(super) fn fast(kind: Kind, gateway: &Path, run: Run) -> Result<(), Failure> {
-    measure(kind, gateway, run)?.print(run.json);
-    Ok(())
-}
-
-fn measure(kind: Kind, gateway: &Path, run: Run) -> Result<Figures, Failure> {
-    let subject = Subject::start(kind, gateway, &Settings::of(run.crowding.clients))?;
-    note(run.json, &format!("{}: process {}", kind.name(), subject.probe.pid));
-    let (mut crowd, mut figures) = arrive(&subject, run.crowding)?;
-    figures.append(window::closed(&mut crowd, &subject.probe, run.time)?);
-    if run.rate > 0 {
-        figures.append(window::open(&mut crowd, &subject.probe, run.rate, run.time)?);
+pub(super) fn fast(
+    kind: Kind,
+    gateway: &Path,
+    crowding: Crowding,
+    plan: Plan,
+    fan: u32,
+    json: bool,
+) -> Result<(), Failure> {
+    let mut subject = Subject::start(kind, gateway, &Settings::of(crowding.clients))?;
+    note(json, &format!("{}: process {}", kind.name(), subject.probe.pid));
+    let (mut crowd, mut figures) = arrive(&subject, crowding)?;
+    if fan > 0 {
+        figures.append(fan_out(&mut subject, &mut crowd, fan, plan.time)?);
+    } else if plan.rate > 0 {
+        figures.append(window::open(&mut crowd, &subject.probe, plan.rate, plan.time)?);
+    } else {
+        figures.append(window::closed("closed", &mut crowd, &subject.probe, plan.time)?);
     }
     figures.add("peak_resident_mib", mib(subject.probe.resident_peak()?));
-    Ok(figures)
+    figures.print(json);
+    Ok(())
 }
 
 /// Lets the clients in, and measures what that costs.

@@ -44,6 +44,11 @@ pub(super) trait Course {
     /// The echo came that was due. Whether its client says the next thing.
     fn echoed(&mut self, client: &Client, now: u64) -> bool;
 
+    /// Whether a client says something of itself.
+    fn begins(&self, _client: &Client) -> bool {
+        true
+    }
+
     /// Its socket has taken all: how many messages to give it besides, in one go.
     fn more(&mut self, _client: &Client) -> u32 {
         0
@@ -145,6 +150,9 @@ impl Crowd {
     /// Lets everybody who is open begin.
     pub(super) fn begin(&mut self, course: &mut impl Course) {
         for client in self.clients.iter_mut().filter(|client| client.is_open()) {
+            if !course.begins(client) {
+                continue;
+            }
             client.say(&self.texts, &mut self.masks);
             client.sent_at = self.began.elapsed().as_nanos() as u64;
             client.flush();
@@ -156,6 +164,14 @@ impl Crowd {
     pub(super) fn press(&mut self, course: &mut impl Course) {
         for client in &mut self.clients {
             push(client, &self.texts, &mut self.masks, course);
+        }
+    }
+
+    /// From here on, the first of each `group` of clients speaks to all of it.
+    pub(super) fn regroup(&mut self, group: u32) {
+        for client in &mut self.clients {
+            client.speaker = client.id - client.id % group;
+            (client.sent, client.received) = (0, 0);
         }
     }
 
@@ -174,7 +190,8 @@ impl Crowd {
     /// Echoes that are still to come, to clients that are still there.
     pub(super) fn outstanding(&self) -> u64 {
         let open = self.clients.iter().filter(|client| client.is_open());
-        open.map(|client| u64::from(client.sent.saturating_sub(client.received))).sum()
+        let said = |client: &Client| self.clients[client.speaker as usize].sent;
+        open.map(|client| u64::from(said(client).saturating_sub(client.received))).sum()
     }
 
     /// Echoes that have come.

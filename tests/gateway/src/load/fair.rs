@@ -18,14 +18,14 @@ use super::{
     settings::{Rates, Settings},
     subject::{Helper, Kind, Subject},
     text::{Charset, Texts},
-    tokens,
+    tokens::{self, PATH},
     window::{Latency, latency},
     wire,
 };
 
 /// What the polite clients send, all together, in a second, and how large each message is.
 const POLITE_PER_SECOND: u32 = 1000;
-const POLITE_BYTES: usize = 128;
+pub(super) const POLITE_BYTES: usize = 128;
 /// How long the others have been at it before anything is measured.
 const WARM_UP: Duration = Duration::from_secs(1);
 /// What a greedy client gives to its socket at once, and how large its small messages are.
@@ -119,7 +119,7 @@ fn run(gateway: &Path, plan: Plan, case: Case) -> Result<Outcome, Failure> {
     let address = subject.address;
     let arrival = Arrival { address, clients: plan.clients, send_buffer: None };
     let mut crowd = Crowd::connect(arrival, Texts::new(POLITE_BYTES, Charset::Plain))?;
-    let mut course = Polite { latency: latency()?, every: 0 };
+    let mut course = Polite::new()?;
     let backend = subject.backend()?;
     if plan.backend_bytes_per_ms > 0 {
         backend.order(&format!("pace {}", plan.backend_bytes_per_ms))?;
@@ -129,7 +129,7 @@ fn run(gateway: &Path, plan: Plan, case: Case) -> Result<Outcome, Failure> {
         for number in 0..case.greedy {
             scope.spawn({
                 let (stop, sent) = (&stop, &sent);
-                move || greedy(address, number, case.bytes, stop, sent)
+                move || greedy(address, PATH, number, case.bytes, stop, sent)
             });
         }
         if case.actions {
@@ -151,7 +151,7 @@ fn run(gateway: &Path, plan: Plan, case: Case) -> Result<Outcome, Failure> {
 }
 
 /// Returns how long the polite waited, and what the greedy sent meanwhile.
-fn measure(
+pub(super) fn measure(
     crowd: &mut Crowd,
     plan: Plan,
     course: &mut Polite,
@@ -191,10 +191,17 @@ fn converse(
     Ok(())
 }
 
-struct Polite {
+/// Clients that say something now and then.
+pub(super) struct Polite {
     latency: Latency,
     /// How often each wants to say something, in nanoseconds: whoever waits longer would have waited again.
     every: u64,
+}
+
+impl Polite {
+    pub(super) fn new() -> Result<Self, Failure> {
+        Ok(Polite { latency: latency()?, every: 0 })
+    }
 }
 
 impl Course for Polite {
@@ -206,8 +213,9 @@ impl Course for Polite {
 }
 
 /// Sends as fast as it can, and reads what comes.
-fn greedy(
+pub(super) fn greedy(
     address: SocketAddr,
+    path: &str,
     number: u32,
     bytes: usize,
     stop: &AtomicBool,
@@ -215,7 +223,7 @@ fn greedy(
 ) -> Result<(), Failure> {
     // What is large need not come back.
     let kind = if bytes > SMALL_BYTES { "mute" } else { "greedy" };
-    let mut stream = enter(address, &format!("{kind}{number}"))?;
+    let mut stream = enter(address, path, &format!("{kind}{number}"))?;
     stream.set_write_timeout(Some(LOOK_EVERY))?;
     let mut chunk = Vec::new();
     while chunk.is_empty() || chunk.len() + bytes < CHUNK_BYTES {
@@ -246,7 +254,7 @@ fn greedy(
 
 /// The backend sends it one large message after the other.
 fn gets_actions(address: SocketAddr, backend: &mut Helper, stop: &AtomicBool) -> Result<(), Failure> {
-    let stream = enter(address, "mute")?;
+    let stream = enter(address, PATH, "mute")?;
     let reading = stream.try_clone()?;
     thread::scope(|scope| {
         scope.spawn(move || drain(reading));
@@ -266,10 +274,10 @@ fn drain(mut stream: TcpStream) {
 }
 
 /// A client of its own, let in.
-pub(super) fn enter(address: SocketAddr, user: &str) -> Result<TcpStream, Failure> {
+pub(super) fn enter(address: SocketAddr, path: &str, user: &str) -> Result<TcpStream, Failure> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
-    stream.write_all(tokens::request(address, user)?.as_bytes())?;
+    stream.write_all(tokens::request_at(address, path, user)?.as_bytes())?;
     let (mut byte, mut end) = ([0; 1], 0);
     while end < wire::HEAD_END.len() {
         stream.read_exact(&mut byte)?;

@@ -18,11 +18,7 @@ const READ_BUFFER_BYTES: usize = 4 << 10;
 /// Runs until it is killed, or its standard input ends.
 pub(super) fn run() -> io::Result<()> {
     trunkline::sys::raise_descriptor_limit();
-    // It ends with whoever has started it.
-    std::thread::spawn(|| {
-        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-        std::process::exit(0);
-    });
+    super::end_with_input();
     Builder::new_current_thread().enable_all().build()?.block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         super::say(&format!("listening {}", listener.local_addr()?.port()));

@@ -1,16 +1,16 @@
-//! What the system says of a process: `/proc/PID`.
+//! What the system says of a process and its children: `/proc/PID`.
 
 use std::{fs, io, path::PathBuf};
 
-/// A process that is measured.
+/// A subject that is measured: a process, and those that it has started.
 #[derive(Clone, Debug)]
 pub(super) struct Probe {
-    place: PathBuf,
+    places: Vec<PathBuf>,
     /// For a person who wants to attach a profiler.
     pub(super) pid: u32,
 }
 
-/// What a process has used up so far.
+/// What the processes have used up so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Usage {
     /// Time on a processor, in nanoseconds, of all threads that still run.
@@ -20,34 +20,70 @@ pub(super) struct Usage {
 }
 
 impl Probe {
+    /// Of a process, and of the children that it has by now.
     pub(super) fn new(pid: u32) -> Self {
-        Probe { place: PathBuf::from(format!("/proc/{pid}")), pid }
+        let places = family(pid).into_iter().map(|pid| PathBuf::from(format!("/proc/{pid}"))).collect();
+        Probe { places, pid }
     }
 
-    /// What it has used up. The nanoseconds of `schedstat` rather than the hundredths of a second of `stat`: a
+    /// All that is measured, as `perf` takes it.
+    pub(super) fn pids(&self) -> String {
+        let names = self.places.iter().filter_map(|place| place.file_name());
+        names.map(|name| name.to_string_lossy()).collect::<Vec<_>>().join(",")
+    }
+
+    /// What they have used up. The nanoseconds of `schedstat` rather than the hundredths of a second of `stat`: a
     /// thousand handshakes take only a few of the latter.
     pub(super) fn usage(&self) -> io::Result<Usage> {
         let mut usage = Usage { cpu_ns: 0, sleeps: 0 };
-        for thread in fs::read_dir(self.place.join("task"))? {
-            let thread = thread?.path();
-            let read = |name| fs::read_to_string(thread.join(name));
-            // A thread may have ended since it was listed.
-            let (Ok(schedstat), Ok(status)) = (read("schedstat"), read("status")) else { continue };
-            usage.cpu_ns += schedstat.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
-            usage.sleeps += field(&status, "voluntary_ctxt_switches:");
+        for place in &self.places {
+            for thread in fs::read_dir(place.join("task"))? {
+                let thread = thread?.path();
+                let read = |name| fs::read_to_string(thread.join(name));
+                // A thread may have ended since it was listed.
+                let (Ok(schedstat), Ok(status)) = (read("schedstat"), read("status")) else { continue };
+                usage.cpu_ns +=
+                    schedstat.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
+                usage.sleeps += field(&status, "voluntary_ctxt_switches:");
+            }
         }
         Ok(usage)
     }
 
     /// Resident now, in bytes.
     pub(super) fn resident(&self) -> io::Result<u64> {
-        fs::read_to_string(self.place.join("smaps_rollup")).map(|text| field(&text, "Rss:") << 10)
+        self.sum("smaps_rollup", "Rss:")
     }
 
     /// Resident at most so far, in bytes.
     pub(super) fn resident_peak(&self) -> io::Result<u64> {
-        fs::read_to_string(self.place.join("status")).map(|text| field(&text, "VmHWM:") << 10)
+        self.sum("status", "VmHWM:")
     }
+
+    fn sum(&self, file: &str, name: &str) -> io::Result<u64> {
+        self.places
+            .iter()
+            .map(|place| fs::read_to_string(place.join(file)).map(|text| field(&text, name) << 10))
+            .sum()
+    }
+}
+
+/// A process and all that descend from it.
+fn family(pid: u32) -> Vec<u32> {
+    let parent = |pid: u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        u32::try_from(field(&status, "PPid:")).ok()
+    };
+    let names = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = names.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let pairs: Vec<_> = pids.filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    let mut family = vec![pid];
+    let mut next = 0;
+    while let Some(&elder) = family.get(next) {
+        family.extend(pairs.iter().filter(|(_, parent)| *parent == elder).map(|(pid, _)| pid));
+        next += 1;
+    }
+    family
 }
 
 /// The number of the line that begins with `name`.
@@ -66,5 +102,17 @@ mod tests {
         assert!(probe.usage().expect("/proc is there").cpu_ns > 0);
         let resident = probe.resident().expect("/proc is there");
         assert!(resident > 0 && probe.resident_peak().expect("/proc is there") >= resident / 2);
+    }
+
+    #[test]
+    fn a_child_counts_with_its_parent() {
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .expect("every system has cat");
+        let family = family(std::process::id());
+        drop(child.stdin.take());
+        child.wait().expect("cat ends with its input");
+        assert!(family.contains(&child.id()), "{family:?}");
     }
 }

@@ -1,6 +1,8 @@
 //! What the tool says. The only place, beside [`super::say`], that writes to standard output.
 #![allow(clippy::print_stdout)]
 
+use std::io::Write;
+
 use serde_json::{Map, Value, json};
 
 /// Named numbers, in the order in which they are shown. A name ends in its unit.
@@ -16,7 +18,7 @@ impl Figures {
         self.0.append(&mut others.0);
     }
 
-    fn get(&self, name: &str) -> Option<f64> {
+    pub(super) fn get(&self, name: &str) -> Option<f64> {
         self.0.iter().find_map(|(known, value)| (known == name).then_some(*value))
     }
 
@@ -32,58 +34,154 @@ impl Figures {
     }
 }
 
-/// Several runs of two subjects, side by side.
-#[derive(Default, Debug)]
-pub(super) struct Comparison {
-    pub(super) gateway: Vec<Figures>,
-    pub(super) plain: Vec<Figures>,
+/// Several runs of one subject.
+#[derive(Debug)]
+pub(super) struct Series {
+    name: &'static str,
+    /// In their order; `None`: that one failed.
+    pub(super) runs: Vec<Option<Figures>>,
 }
 
-impl Comparison {
-    /// Prints the median of each, the median of the runs' ratios, and how far these are spread.
-    pub(super) fn print(&self, json: bool) {
-        let names = self.gateway.first().into_iter().flat_map(|figures| &figures.0);
-        let rows: Vec<_> = names.map(|(name, _)| self.row(name)).collect();
-        if json {
-            let row = |row: &Row| {
-                let Row { gateway, plain, ratio: [least, ratio, most], .. } = row;
-                (
-                    row.name.clone(),
-                    json!({ "gateway": gateway, "plain": plain, "ratio": ratio, "ratio_min": least, "ratio_max": most }),
-                )
-            };
-            println!("{}", Value::Object(rows.iter().map(row).collect::<Map<_, _>>()));
-            return;
-        }
-        println!("| median of {} | gateway | plain | ratio | its spread |", self.gateway.len());
-        println!("|---|---:|---:|---:|---|");
-        for Row { name, gateway, plain, ratio: [least, ratio, most] } in rows {
-            let (gateway, plain) = (number(gateway), number(plain));
-            println!("| {name} | {gateway} | {plain} | {ratio:.2} | {least:.2}-{most:.2} |");
-        }
+impl Series {
+    pub(super) const fn new(name: &'static str) -> Self {
+        Series { name, runs: Vec::new() }
     }
 
-    fn row(&self, name: &str) -> Row {
-        let all = |runs: &[Figures]| sorted(runs.iter().filter_map(|figures| figures.get(name)).collect());
-        let pairs = self.gateway.iter().zip(&self.plain);
-        let ratios = pairs.filter_map(|(gateway, plain)| Some(gateway.get(name)? / plain.get(name)?));
-        let ratios = sorted(ratios.collect());
-        let ratio = [ratios.first().copied(), Some(median(&ratios)), ratios.last().copied()];
-        Row {
-            name: name.to_owned(),
-            gateway: median(&all(&self.gateway)),
-            plain: median(&all(&self.plain)),
-            ratio: ratio.map(|ratio| ratio.unwrap_or(f64::NAN)),
-        }
+    fn all(&self, figure: &str) -> Vec<f64> {
+        sorted(self.runs.iter().flatten().filter_map(|figures| figures.get(figure)).collect())
+    }
+
+    /// What this one has of a figure in relation to `other`: least, median and most of the ratios of the runs that
+    /// belong together.
+    fn ratio(&self, other: &Series, figure: &str) -> Option<[f64; 3]> {
+        let pairs = self.runs.iter().zip(&other.runs);
+        let ratio = |(one, other): (&Option<Figures>, &Option<Figures>)| {
+            Some(one.as_ref()?.get(figure)? / other.as_ref()?.get(figure)?)
+        };
+        let ratios = sorted(pairs.filter_map(ratio).collect());
+        Some([*ratios.first()?, median(&ratios), *ratios.last()?])
     }
 }
 
-struct Row {
-    name: String,
-    gateway: f64,
-    plain: f64,
-    /// The least, the median, the most.
-    ratio: [f64; 3],
+/// What the gateway is held to: a figure, in relation to whom (nobody: as it is), and what it may be at the most; or
+/// at least, where that is the better.
+struct Target {
+    figure: &'static str,
+    against: Option<&'static str>,
+    limit: f64,
+    at_least: bool,
+}
+
+const fn at_most(figure: &'static str, against: Option<&'static str>, limit: f64) -> Target {
+    Target { figure, against, limit, at_least: false }
+}
+
+const fn at_least(figure: &'static str, against: Option<&'static str>, limit: f64) -> Target {
+    Target { figure, against, limit, at_least: true }
+}
+
+const TARGETS: [Target; 17] = [
+    at_most("closed_100x64.cpu_us", Some("floor"), 1.5),
+    at_most("closed_1000x256.cpu_us", Some("floor"), 1.5),
+    at_most("closed_100x64.cpu_us", Some("plain"), 1.15),
+    at_most("closed_1000x256.cpu_us", Some("plain"), 1.15),
+    at_most("closed_100x64.cpu_us", Some("node"), 0.4),
+    at_most("closed_1000x256.cpu_us", Some("node"), 0.4),
+    at_most("open_5000.cpu_us", Some("floor"), 1.3),
+    at_least("closed_100x64.messages_per_s", Some("floor"), 0.75),
+    at_least("closed_1000x256.messages_per_s", Some("floor"), 0.75),
+    at_least("closed_100x64.messages_per_s", Some("node"), 2.5),
+    at_least("closed_1000x256.messages_per_s", Some("node"), 2.5),
+    at_most("fan_out_20.cpu_us", Some("floor"), 1.4),
+    at_most("open_5000.p50_us", Some("plain"), 1.5),
+    at_most("open_5000.p99_us", Some("plain"), 1.5),
+    at_most("handshake.cpu_us", None, 60.0),
+    at_most("growth_100_to_15000", Some("floor"), 1.15),
+    at_most("idle_10000.bytes_per_client", None, 2500.0),
+];
+
+/// Prints the median of each figure of each, the first's ratio to the others, how far that is spread, and what
+/// targets are met.
+pub(super) fn compare(all: &[Series], json: bool) {
+    let Some((first, others)) = all.split_first() else { return };
+    let mut names: Vec<&str> = Vec::new();
+    for figures in all.iter().flat_map(|series| series.runs.iter().flatten()) {
+        for (name, _) in &figures.0 {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+    }
+    if json {
+        let rows = names.iter().map(|name| ((*name).to_owned(), row(name, first, others)));
+        println!("{}", Value::Object(rows.collect()));
+        return;
+    }
+    let heads = |all: &[Series]| all.iter().map(|series| format!(" {} |", series.name)).collect::<String>();
+    println!("| median of {} |{}", first.runs.len(), heads(all));
+    println!("|---|{}", "---:|".repeat(all.len()));
+    for name in &names {
+        let cell = |series: &Series| match series.all(name) {
+            runs if runs.is_empty() => " - |".to_owned(),
+            runs => format!(" {} |", number(median(&runs))),
+        };
+        println!("| {name} |{}", all.iter().map(cell).collect::<String>());
+    }
+    println!("\n| {} in relation to |{}", first.name, heads(others));
+    println!("|---|{}", "---|".repeat(others.len()));
+    for name in &names {
+        let cell = |other: &Series| match first.ratio(other, name) {
+            None => " - |".to_owned(),
+            Some([least, ratio, most]) => format!(" {ratio:.2} ({least:.2}-{most:.2}) |"),
+        };
+        println!("| {name} |{}", others.iter().map(cell).collect::<String>());
+    }
+    print_targets(first, others);
+}
+
+fn row(name: &str, first: &Series, others: &[Series]) -> Value {
+    let mut row = Map::new();
+    for series in std::iter::once(first).chain(others) {
+        let runs = series.all(name);
+        if let (Some(least), Some(most)) = (runs.first(), runs.last()) {
+            row.insert(series.name.to_owned(), json!({ "median": median(&runs), "min": least, "max": most }));
+        }
+    }
+    for other in others {
+        if let Some([least, ratio, most]) = first.ratio(other, name) {
+            let name = format!("{}/{}", first.name, other.name);
+            row.insert(name, json!({ "median": ratio, "min": least, "max": most }));
+        }
+    }
+    Value::Object(row)
+}
+
+fn print_targets(first: &Series, others: &[Series]) {
+    if first.name != "gateway" {
+        return;
+    }
+    println!("\n| target | wanted | measured | |\n|---|---:|---:|---|");
+    for Target { figure, against, limit, at_least } in TARGETS {
+        let measured = match against {
+            None => first.all(figure).first().map(|_| median(&first.all(figure))),
+            Some(against) => {
+                let other = others.iter().find(|other| other.name == against);
+                other.and_then(|other| first.ratio(other, figure)).map(|[_, ratio, _]| ratio)
+            }
+        };
+        let Some(measured) = measured else { continue };
+        let met = if at_least { measured >= limit } else { measured <= limit };
+        let against = against.map_or(String::new(), |against| format!(" / {against}"));
+        let (sign, met) =
+            (if at_least { "\u{2265}" } else { "\u{2264}" }, if met { "met" } else { "missed" });
+        println!("| {figure}{against} | {sign} {} | {} | {met} |", number(limit), number(measured));
+    }
+}
+
+/// Says on standard error how far the tool has come.
+pub(super) fn progress(line: &str) {
+    // Whoever does not listen does not need to hear it.
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Prints a line that is for people only.
@@ -119,18 +217,28 @@ fn number(value: f64) -> String {
 mod tests {
     use super::*;
 
+    fn series(name: &'static str, values: [Option<f64>; 3]) -> Series {
+        let run = |value: Option<f64>| {
+            let mut figures = Figures::default();
+            figures.add("cpu_us", value?);
+            Some(figures)
+        };
+        Series { name, runs: values.map(run).to_vec() }
+    }
+
     #[test]
     fn a_ratio_is_that_of_the_runs_that_belong_together() {
-        let run = |value| {
-            let mut figures = Figures::default();
-            figures.add("cpu_us", value);
-            figures
-        };
-        let comparison = Comparison {
-            gateway: [2.0, 30.0, 4.0].map(run).to_vec(),
-            plain: [1.0, 10.0, 4.0].map(run).to_vec(),
-        };
-        let row = comparison.row("cpu_us");
-        assert_eq!((row.gateway, row.plain, row.ratio), (4.0, 4.0, [1.0, 2.0, 3.0]));
+        let gateway = series("gateway", [Some(2.0), Some(30.0), Some(4.0)]);
+        let plain = series("plain", [Some(1.0), Some(10.0), Some(4.0)]);
+        assert_eq!(median(&gateway.all("cpu_us")), 4.0);
+        assert_eq!(gateway.ratio(&plain, "cpu_us"), Some([1.0, 2.0, 3.0]));
+    }
+
+    #[test]
+    fn a_run_that_failed_has_no_ratio() {
+        let gateway = series("gateway", [Some(2.0), Some(30.0), Some(4.0)]);
+        let node = series("node", [None, Some(10.0), None]);
+        assert_eq!(gateway.ratio(&node, "cpu_us"), Some([3.0, 3.0, 3.0]));
+        assert_eq!(gateway.ratio(&series("nobody", [None; 3]), "cpu_us"), None);
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Settings {
     /// What tokens are signed with, and the public key in PEM where there is one.
     pub(super) algorithm: Signing,
     pub(super) public_key: Option<String>,
+    /// Whether there is another endpoint, with the same backend's program behind it.
+    pub(super) has_other: bool,
     /// More lines.
     pub(super) with: Vec<String>,
 }
@@ -51,26 +53,38 @@ impl Settings {
             message_bytes_max: 128 << 10,
             algorithm: Signing::Hs256,
             public_key: None,
+            has_other: false,
             with: ONE_ADDRESS.map(str::to_owned).to_vec(),
         }
     }
 
     /// As a configuration file.
-    pub(super) fn text(&self, listen: SocketAddr, backend: SocketAddr) -> String {
+    pub(super) fn text(&self, places: &Places) -> String {
+        let Places { listen, health, backend, .. } = places;
+        let with = self.with.join("\n");
+        let connections = self.clients + SPARE_CONNECTIONS;
+        let other = places.other.map(|other| self.endpoint("other", other)).unwrap_or_default();
+        format!(
+            r#"
+listen.address = "{listen}"
+health.address = "{health}"
+log.level = "warn"
+limits.connections_max = {connections}
+{with}
+{load}{other}"#,
+            load = self.endpoint("load", *backend),
+        )
+    }
+
+    fn endpoint(&self, name: &str, backend: SocketAddr) -> String {
         let key = match self.public_key {
             Some(_) => format!("public_key_file = \"{PUBLIC_KEY_FILE}\""),
             None => format!("secret = \"{SECRET}\""),
         };
-        let with = self.with.join("\n");
         format!(
             r#"
-listen.address = "{listen}"
-log.level = "warn"
-limits.connections_max = {connections}
-{with}
-
-[endpoints.load]
-path = "/load/{{room}}"
+[endpoints.{name}]
+path = "/{name}/{{room}}"
 backend = "ws://{backend}/"
 parked.bytes_max = {PARKED_BYTES_MAX}
 parked.total_bytes_max = {PARKED_TOTAL_BYTES_MAX}
@@ -79,11 +93,10 @@ link.pong_timeout = "{pong}s"
 message_bytes_max = {message}
 {rates}
 
-[endpoints.load.token]
+[endpoints.{name}.token]
 algorithms = ["{algorithm}"]
 {key}
 "#,
-            connections = self.clients + SPARE_CONNECTIONS,
             pong = self.pong_timeout_seconds,
             message = self.message_bytes_max,
             rates = match self.rates {
@@ -93,6 +106,15 @@ algorithms = ["{algorithm}"]
             algorithm = self.algorithm.name(),
         )
     }
+}
+
+/// Where everything listens.
+pub(super) struct Places {
+    pub(super) listen: SocketAddr,
+    pub(super) health: SocketAddr,
+    pub(super) backend: SocketAddr,
+    /// That of the other endpoint, if there is one.
+    pub(super) other: Option<SocketAddr>,
 }
 
 /// Beside the configuration.

@@ -20,6 +20,7 @@ use super::{
     settings::Settings,
     subject::{Helper, Kind, Subject},
     text::{Charset, Texts},
+    tokens,
     window::{Latency, add_latency, latency},
     wire,
 };
@@ -136,7 +137,7 @@ fn flood(
     shared: &Shared,
     began: Instant,
 ) -> Result<Closed, Failure> {
-    let mut slow = fair::enter(address, USER)?;
+    let mut slow = fair::enter(address, tokens::PATH, USER)?;
     slow.set_read_timeout(Some(READ_LIMIT))?;
     thread::sleep(REST);
     shared.flooding.store(true, Relaxed);

@@ -37,7 +37,7 @@ pub(super) fn stall(gateway: &Path, crowding: Crowding, time: Duration, json: bo
     let arrival = Arrival { address: subject.address, clients, send_buffer: Some(SEND_BUFFER_BYTES) };
     let mut crowd = Crowd::connect(arrival, Texts::new(payload, Charset::Plain))?;
     let empty = subject.probe.resident()?;
-    let mut course = FullSpeed { sending: true };
+    let mut course = FullSpeed { batch: BATCH };
     crowd.begin(&mut course);
     crowd.run(FLOW, &mut course)?;
     let (flowing, before) = (subject.probe.resident()?, crowd.received());
@@ -60,7 +60,7 @@ pub(super) fn stall(gateway: &Path, crowding: Crowding, time: Duration, json: bo
     }
     let held = crowd.outstanding();
     subject.backend()?.order("resume")?;
-    course.sending = false;
+    course.batch = 0;
     let resumed = Instant::now();
     crowd.settle(&mut course)?;
     crowd.faults.check()?;
@@ -88,8 +88,10 @@ fn bound(clients: u32, payload: usize) -> u64 {
     2 * QUEUE_HIGH_BYTES + parked + READ_BYTES * u64::from(clients)
 }
 
-struct FullSpeed {
-    sending: bool,
+/// Everybody sends as fast as the sockets take it.
+pub(super) struct FullSpeed {
+    /// Messages that are given to a socket at once; 0: none any more.
+    pub(super) batch: u32,
 }
 
 impl Course for FullSpeed {
@@ -98,6 +100,6 @@ impl Course for FullSpeed {
     }
 
     fn more(&mut self, _: &Client) -> u32 {
-        if self.sending { BATCH } else { 0 }
+        self.batch
     }
 }

@@ -113,16 +113,43 @@ pub(super) fn user(client: u32) -> String {
     format!("user{client}")
 }
 
+/// The client that a user is, whose name is a string of JSON.
+pub(super) fn number(user: &str) -> Option<u32> {
+    user.trim_matches('"').strip_prefix("user")?.parse().ok()
+}
+
+/// Where the clients of a load come to.
+pub(super) const PATH: &str = "/load/1";
+
 /// The request of a user's handshake.
 pub(super) fn request(address: SocketAddr, user: &str) -> Result<String, Failure> {
-    Ok(request_with(address, &Issuer::Secret.token(user)?))
+    request_at(address, PATH, user)
+}
+
+/// The same, to this path. It says the client's number too, which the floor needs and all others ignore.
+pub(super) fn request_at(address: SocketAddr, path: &str, user: &str) -> Result<String, Failure> {
+    let number = number(user).unwrap_or_default();
+    let token = Issuer::Secret.token(user)?;
+    Ok(write_request(address, path, &token, &format!("{CLIENT_NUMBER}{number}\r\n")))
 }
 
 /// The request of a handshake with this token.
 pub(super) fn request_with(address: SocketAddr, token: &str) -> String {
+    write_request(address, PATH, token, "")
+}
+
+const CLIENT_NUMBER: &str = "Client-Number: ";
+
+/// The number that the head of a request says.
+pub(super) fn client_number(head: &[u8]) -> Option<u32> {
+    let head = str::from_utf8(head).ok()?;
+    head.lines().find_map(|line| line.strip_prefix(CLIENT_NUMBER))?.parse().ok()
+}
+
+fn write_request(address: SocketAddr, path: &str, token: &str, more: &str) -> String {
     format!(
-        "GET /load/1 HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {HANDSHAKE_KEY}\r\n\
-         Authorization: Bearer {token}\r\n\r\n"
+         Authorization: Bearer {token}\r\n{more}\r\n"
     )
 }

@@ -66,26 +66,70 @@ pub(super) fn add_latency(figures: &mut Figures, name: &str, latency: &Latency) 
 }
 
 /// Runs a closed loop of one message in flight per client.
-pub(super) fn closed(crowd: &mut Crowd, probe: &Probe, time: Duration) -> Result<Figures, Failure> {
-    let mut course = Closed { going: true, latency: latency()? };
+pub(super) fn closed(
+    name: &str,
+    crowd: &mut Crowd,
+    probe: &Probe,
+    time: Duration,
+) -> Result<Figures, Failure> {
+    run_closed(name, crowd, probe, time, Closed::new(latency()?))
+}
+
+/// Runs a closed loop of one message in flight per `fan` clients, which all of them get; each delivery counts. The
+/// backend must have been told.
+pub(super) fn fan_out(
+    crowd: &mut Crowd,
+    probe: &Probe,
+    fan: u32,
+    time: Duration,
+) -> Result<Figures, Failure> {
+    crowd.regroup(fan);
+    run_closed(&format!("fan_out_{fan}"), crowd, probe, time, Closed::new(latency()?))
+}
+
+fn run_closed(
+    name: &str,
+    crowd: &mut Crowd,
+    probe: &Probe,
+    time: Duration,
+    mut course: Closed,
+) -> Result<Figures, Failure> {
     crowd.begin(&mut course);
     crowd.run(WARM_UP, &mut course)?;
     course.latency.reset();
     let window = measure(crowd, probe, |crowd| crowd.run(time, &mut course))?;
     let window = Window { latency: course.latency.clone(), ..window };
-    course.going = false;
+    course.stop();
     crowd.settle(&mut course)?;
     crowd.faults.check()?;
-    Ok(window.figures("closed"))
+    Ok(window.figures(name))
 }
 
-struct Closed {
+/// Who has heard its own last message says the next.
+pub(super) struct Closed {
     going: bool,
     latency: Latency,
 }
 
+impl Closed {
+    pub(super) const fn new(latency: Latency) -> Self {
+        Closed { going: true, latency }
+    }
+
+    pub(super) const fn stop(&mut self) {
+        self.going = false;
+    }
+}
+
 impl Course for Closed {
+    fn begins(&self, client: &Client) -> bool {
+        client.speaker == client.id
+    }
+
     fn echoed(&mut self, client: &Client, now: u64) -> bool {
+        if !self.begins(client) {
+            return false;
+        }
         self.latency.saturating_record(now - client.sent_at);
         self.going
     }

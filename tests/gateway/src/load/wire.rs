@@ -1,6 +1,7 @@
 //! The least of RFC 6455 that a load needs, written anew so that a fault of the gateway's codec is not met by its twin.
 
 pub(super) const TEXT: u8 = 1;
+pub(super) const BINARY: u8 = 2;
 pub(super) const CLOSE: u8 = 8;
 pub(super) const PING: u8 = 9;
 pub(super) const PONG: u8 = 10;
@@ -54,6 +55,17 @@ pub(super) fn write(
     len: usize,
     fill: impl FnOnce(&mut Vec<u8>),
 ) {
+    write_header(out, opcode, key, len);
+    let start = out.len();
+    fill(out);
+    debug_assert_eq!(out.len() - start, len, "the payload has the announced size");
+    if let Some(key) = key {
+        mask(&mut out[start..], key);
+    }
+}
+
+/// Appends the header of a frame with `len` bytes of payload.
+pub(super) fn write_header(out: &mut Vec<u8>, opcode: u8, key: Option<[u8; 4]>, len: usize) {
     let masked = if key.is_some() { 0x80 } else { 0 };
     out.push(0x80 | opcode);
     match len {
@@ -70,12 +82,22 @@ pub(super) fn write(
     if let Some(key) = key {
         out.extend_from_slice(&key);
     }
-    let start = out.len();
-    fill(out);
-    debug_assert_eq!(out.len() - start, len, "the payload has the announced size");
-    if let Some(key) = key {
-        mask(&mut out[start..], key);
-    }
+}
+
+/// The 101 that answers the request with this head.
+pub(super) fn upgrade(head: &[u8]) -> String {
+    use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+    let head = String::from_utf8_lossy(head);
+    let key = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim())
+    });
+    let accept = derive_accept_key(key.unwrap_or_default().as_bytes());
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    )
 }
 
 fn mask(bytes: &mut [u8], key: [u8; 4]) {
