@@ -8,6 +8,7 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener as StdListener},
     path::Path,
+    sync::{Arc, OnceLock},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -21,13 +22,16 @@ use tokio_tungstenite::{
 
 use crate::{
     clock::unix_seconds,
-    config::{Config, Problems},
+    config::{Config, Problems, Trial},
     random::Random,
     token::{self, Algorithm, NewToken},
 };
 
 /// The port that the demo listens on, if it is free.
 const PORT: u16 = 8080;
+/// Who is ready to try it, and where they meet.
+const USERS: [&str; 2] = ["ann", "bob"];
+const LOBBY: &str = "/lobby/1";
 /// How long the demo's tokens are valid, in seconds.
 const TOKEN_SECONDS: u64 = 24 * 60 * 60;
 
@@ -36,6 +40,8 @@ const TOKEN_SECONDS: u64 = 24 * 60 * 60;
 pub struct Demo {
     secret: [u8; 32],
     backend: TcpListener,
+    /// What the page for trying it is given, once the gateway listens.
+    trial: Arc<OnceLock<Trial>>,
 }
 
 impl Demo {
@@ -46,7 +52,7 @@ impl Demo {
     /// There is no free port on loopback.
     pub async fn prepare() -> io::Result<Demo> {
         let backend = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        Ok(Demo { secret: Random::new().bytes(), backend })
+        Ok(Demo { secret: Random::new().bytes(), backend, trial: Arc::default() })
     }
 
     /// The configuration of a gateway with a chat.
@@ -74,12 +80,21 @@ impl Demo {
             sources = ["header", "query:token"]
             "#
         );
-        Config::parse(&text, Path::new("."), |_| None)
+        let mut config = Config::parse(&text, Path::new("."), |_| None)?;
+        if let Some(admin) = &mut config.admin {
+            admin.trial = Some(Arc::clone(&self.trial));
+        }
+        Ok(config)
     }
 
-    /// What to show to whoever has started the demo.
-    pub fn greeting(&self, address: SocketAddr, admin: Option<SocketAddr>, program: &str) -> String {
-        let url = format!("ws://{address}/lobby/1");
+    /// The gateway listens there: from now on it can be tried with a browser. Returns what to show to whoever has started it.
+    pub fn greet(&self, address: SocketAddr, admin: Option<SocketAddr>, program: &str) -> String {
+        let (origin, path) = (format!("ws://{address}"), LOBBY.to_owned());
+        let url = format!("{origin}{path}");
+        let tokens =
+            USERS.iter().filter_map(|user| Some(((*user).to_owned(), (*self.token(user).ok()?).to_owned())));
+        // Nobody has set it before.
+        let _ = self.trial.set(Trial { origin, path, clients: tokens.collect() });
         let line = |user: &str| match self.token(user) {
             Ok(token) => format!("  {program} connect {url} --token {}\n", &*token),
             Err(fault) => format!("  (no token for {user}: {fault})\n"),
@@ -88,13 +103,14 @@ impl Demo {
         format!(
             "Trunkline demo: a chat at {url}{moved}, its backend behind one link.\n\n\
              Two users are ready. Copy each line into a terminal of its own, and type:\n\n\
-             {ann}\n{bob}\n\
+             {ann}\n{bob}\n{browser}\
              Health: http://{address}/readyz{admin}. Ctrl-C drains and stops.\n\
              For a gateway of your own: {program} run --config FILE (docs/configuration.md).\n",
-            ann = line("ann"),
-            bob = line("bob"),
+            ann = line(USERS[0]),
+            bob = line(USERS[1]),
+            browser = admin.map_or(String::new(), |admin| format!("Or in a browser: http://{admin}/try\n\n")),
             admin = admin.map_or(String::new(), |admin| {
-                format!("; for operators: http://{admin}/metrics, http://{admin}/api/v1/overview")
+                format!("; for operators: http://{admin}/, http://{admin}/metrics")
             }),
         )
     }

@@ -117,7 +117,7 @@ async fn demo() -> Result<(), String> {
     let (listening, address) = oneshot::channel();
     tokio::task::spawn_local(async move {
         if let Ok((Some(address), admin)) = address.await {
-            println!("{}", demo.greeting(address, admin, &program));
+            println!("{}", demo.greet(address, admin, &program));
         }
         demo.serve().await;
     });

@@ -14,8 +14,8 @@ use trunkline_core::origin::Policy;
 use super::reply::Fault;
 use crate::config::AdminConfig;
 
-/// Lets a request pass, or says why not.
-pub(super) fn check<B>(config: &AdminConfig, request: &Request<B>) -> Result<(), Fault> {
+/// Lets a request pass that comes from where it may, or says why not.
+pub(super) fn check_place<B>(config: &AdminConfig, request: &Request<B>) -> Result<(), Fault> {
     let headers = request.headers();
     let hosts = lines(headers, HOST);
     // Who writes the whole URL in the first line says there what counts (RFC 9112, section 3.2.2).
@@ -31,6 +31,11 @@ pub(super) fn check<B>(config: &AdminConfig, request: &Request<B>) -> Result<(),
     if !reads && !Policy::SameHost.allows(&lines(headers, ORIGIN), &hosts) {
         return Err(Fault::ForeignOrigin);
     }
+    Ok(())
+}
+
+/// Lets a request pass that brings the token, where there is one.
+pub(super) fn check_token(config: &AdminConfig, headers: &HeaderMap) -> Result<(), Fault> {
     match &config.token {
         Some(token) if !bearer(headers).is_some_and(|brought| token.is(brought)) => Err(Fault::Unauthorized),
         _ => Ok(()),
@@ -79,7 +84,7 @@ mod tests {
 
     fn config(address: &str) -> AdminConfig {
         let address = address.parse().expect("an address");
-        AdminConfig { address, hosts: vec!["ops.example".to_owned()], token: None, tls: None }
+        AdminConfig { address, hosts: vec!["ops.example".to_owned()], token: None, tls: None, trial: None }
     }
 
     #[test]

@@ -1,15 +1,17 @@
-//! Where operators ask and act: `/metrics`, and the API of `docs/openapi.json`.
+//! Where operators ask and act: `/metrics`, the API of `docs/openapi.json`, and a page that shows it.
 //!
 //! It lives on the front's thread. What an endpoint's thread writes for anybody to read (`metrics`) it reads; all else it
 //! asks the endpoint's driver (`endpoint::Question`), which answers within its turn. Nothing is locked.
 //!
 //! - `guard` says who may ask at all, `routes` what there is to ask.
 //! - `read` answers, `act` carries out, `describe` makes JSON of what it is given.
+//! - `page` is what a browser is given.
 //! - `series` keeps what happened in each of the last seconds.
 
 mod act;
 mod describe;
 mod guard;
+mod page;
 mod read;
 mod reply;
 mod routes;
@@ -142,7 +144,12 @@ async fn answer(admin: &Admin, request: Request<Incoming>, peer: SocketAddr) -> 
 }
 
 async fn decide(admin: &Admin, request: Request<Incoming>, peer: SocketAddr) -> Result<Answered, Fault> {
-    guard::check(&admin.config, &request)?;
+    guard::check_place(&admin.config, &request)?;
+    let trial = admin.config.trial.as_ref().and_then(|trial| trial.get());
+    if let Some(file) = page::find(request.method(), request.uri().path(), request.headers(), trial) {
+        return Ok(file);
+    }
+    guard::check_token(&admin.config, request.headers())?;
     let (method, path, query) = (request.method().clone(), request.uri().path(), request.uri().query());
     let Found { route, params } = routes::find(&method, path)?;
     let query = routes::Query::parse(query, route)?;

@@ -1,6 +1,11 @@
 //! The keys of `[admin]`: where operators ask and act, and who may.
 
-use std::{fmt, net::SocketAddr, path::Path};
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use super::{
     Section,
@@ -24,6 +29,25 @@ pub struct AdminConfig {
     pub token: Option<AdminToken>,
     /// What operators are met with; `None`: they come without TLS.
     pub tls: Option<ServerTls>,
+    /// What whoever looks at the demo may try it with, once that is known. No key sets it: only the demo does.
+    pub trial: Option<Arc<OnceLock<Trial>>>,
+}
+
+/// Where the demo is tried, and as whom. `Debug` does not show the tokens.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Trial {
+    /// Where clients connect: `ws`, host and port.
+    pub origin: String,
+    /// The path there.
+    pub path: String,
+    /// Users, each with its token.
+    pub clients: Vec<(String, String)>,
+}
+
+impl fmt::Debug for Trial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Trial at {}", self.origin)
+    }
 }
 
 /// A secret that operators bring. `Debug` does not show it.
@@ -105,7 +129,7 @@ pub(super) fn read(s: &Section<'_>, others: &[SocketAddr]) -> Option<AdminConfig
         s.reader
             .warn(&place, "the admin token goes over the network as it is; write admin.tls to encrypt it");
     }
-    Some(AdminConfig { address, hosts, token, tls })
+    Some(AdminConfig { address, hosts, token, tls, trial: None })
 }
 
 fn token(s: &Section<'_>) -> Option<AdminToken> {

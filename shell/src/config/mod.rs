@@ -37,7 +37,7 @@ use trunkline_core::{
 
 use crate::{files, tls::ServerTls};
 
-pub use admin::{AdminConfig, AdminToken};
+pub use admin::{AdminConfig, AdminToken, Trial};
 pub use endpoint::{EndpointConfig, Keepalive, LinkConfig};
 pub use problem::{Problem, Problems};
 pub use reader::Key;

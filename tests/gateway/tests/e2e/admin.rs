@@ -501,6 +501,34 @@ async fn who_has_no_token_gets_nothing_where_there_is_one() {
 }
 
 #[tokio::test]
+async fn the_page_is_given_without_a_token_for_it_asks_for_one() {
+    let backend = Backend::echo().await;
+    let token = file("page-token", TOKEN);
+    let gateway = Gateway::start(&setup(&backend).with("admin.token_file", token)).await;
+    let operator = gateway.operator();
+    let page = operator.ask("/").await;
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    let policy = page.header("content-security-policy").expect("there is a policy");
+    for part in ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "trusted-types 'none'"]
+    {
+        assert!(policy.contains(part), "{policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{policy}");
+    assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(page.header("cache-control"), Some("no-cache"));
+    let script = operator.ask("/page/main.js").await;
+    assert_eq!((script.status, script.header("content-type")), (200, Some("text/javascript; charset=utf-8")));
+
+    let tag = page.header("etag").expect("there is a tag");
+    let again = operator.request("GET", "/", None).with("If-None-Match", tag);
+    let again = operator.send(&again, "").await;
+    assert_eq!((again.status, again.body.as_str()), (304, ""));
+    let foreign = operator.request("GET", "/", None).without("Host").with("Host", "evil.example");
+    assert_eq!(operator.send(&foreign, "").await.status, 403);
+    assert_eq!(operator.act("POST", "/", None).await.status, 401);
+}
+
+#[tokio::test]
 async fn who_has_no_certificate_gets_nothing_where_one_is_asked_for() {
     let backend = Backend::echo().await;
     let authority = Authority::new("admin");
