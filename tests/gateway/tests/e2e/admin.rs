@@ -555,7 +555,7 @@ async fn what_is_asked_for_in_a_wrong_way_is_refused_and_bounded() {
     let backend = Backend::echo().await;
     let gateway = Gateway::start(&setup(&backend)).await;
     let operator = gateway.operator();
-    assert_eq!(operator.ask("/").await.status, 404);
+    assert_eq!(operator.ask("/nothing").await.status, 404);
     assert_eq!(operator.ask("/api/v1/drain").await.status, 405);
     let large = json!({ "user": "x".repeat(20_000) });
     assert_eq!(operator.act("POST", "/api/v1/users/close", Some(large)).await.status, 413);

@@ -94,8 +94,8 @@ async fn why_a_client_was_closed_is_told_and_what_was_said_is_not() {
 
 #[tokio::test]
 async fn an_operator_may_ask_for_a_recording_where_there_is_one() {
-    let mut backend = Backend::start().await;
     for (bytes_max, status) in [(1 << 20, 200), (0, 404)] {
+        let mut backend = Backend::start().await;
         let setup = Setup::new(backend.address())
             .with("admin.address", "127.0.0.1:0")
             .with("recording.bytes_max", bytes_max);
