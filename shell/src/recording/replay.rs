@@ -6,7 +6,7 @@ use std::{
 };
 
 use trunkline_core::{
-    Endpoint, Event, Fact, Input, Output, SessionId, Time,
+    Endpoint, Fact, Input, Output, SessionId, Time,
     language::Action,
     recording::{Weight, words},
 };
@@ -124,11 +124,7 @@ fn concerns(input: &Input<'_, Weight>, user: &str, names: &Names) -> bool {
 fn session_of<P>(output: &Output<'_, P>) -> Option<SessionId> {
     match output {
         Output::Admit { session }
-        | Output::Event {
-            session,
-            event: Event::Open { .. } | Event::Message { .. } | Event::Close { .. },
-            ..
-        }
+        | Output::Event { session, .. }
         | Output::Message { session, .. }
         | Output::Close { session, .. }
         | Output::Stop { session }

@@ -45,8 +45,8 @@ pub(crate) struct Excerpt {
 impl Ring {
     /// Holds about `bytes_max` of steps; `None`: nothing is to be recorded.
     pub(crate) fn new(bytes_max: usize, endpoint: &Endpoint<Payload>, now: Time) -> Option<Self> {
-        let newer = Segment::begin(Segment::default(), endpoint, now);
-        (bytes_max > 0).then(|| Ring { bytes_max, older: None, newer, queued: Vec::new() })
+        let begin = || Segment::begin(Segment::default(), endpoint, now);
+        (bytes_max > 0).then(|| Ring { bytes_max, older: None, newer: begin(), queued: Vec::new() })
     }
 
     /// Hands `input` to the machine, and writes it down.
@@ -91,10 +91,9 @@ impl Segment {
         let Segment { mut state, mut steps, .. } = over;
         state.clear();
         steps.clear();
-        let mut segment = Segment { state, from: now, steps, until: now };
         // Into memory: it cannot fail.
-        segment.state = postcard::to_extend(endpoint, std::mem::take(&mut segment.state)).unwrap_or_default();
-        segment
+        let state = postcard::to_extend(endpoint, state).unwrap_or_default();
+        Segment { state, from: now, steps, until: now }
     }
 
     fn input(&mut self, now: Time, input: &Input<'_, Payload>) {
