@@ -1,4 +1,4 @@
-//! See `trunkline_gateway_tests::fuzz::config`.
+//! See `trunkline_shell_tests::config`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| trunkline_gateway_tests::fuzz::config::check(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| trunkline_shell_tests::config::check(bytes));

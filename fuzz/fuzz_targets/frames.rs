@@ -1,4 +1,4 @@
-//! See `trunkline_gateway_tests::fuzz::frames`.
+//! See `trunkline_shell_tests::frames`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| trunkline_gateway_tests::fuzz::frames::check(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| trunkline_shell_tests::frames::check(bytes));

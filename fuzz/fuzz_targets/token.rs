@@ -1,4 +1,4 @@
-//! See `trunkline_gateway_tests::fuzz::token`.
+//! See `trunkline_shell_tests::token`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| trunkline_gateway_tests::fuzz::token::check(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| trunkline_shell_tests::token::check(bytes));

@@ -1,4 +1,4 @@
-//! See `trunkline_gateway_tests::fuzz::upgrade`.
+//! See `trunkline_shell_tests::upgrade`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| trunkline_gateway_tests::fuzz::upgrade::check(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| trunkline_shell_tests::upgrade::check(bytes));

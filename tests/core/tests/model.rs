@@ -11,6 +11,7 @@ use std::{
     time::Instant,
 };
 
+use tikv_jemallocator::Jemalloc;
 use trunkline_core_tests::{
     drive::{CASES, Reached},
     model::{
@@ -18,6 +19,10 @@ use trunkline_core_tests::{
         worlds::{self, Named},
     },
 };
+
+/// A third of an exploration goes into copies of states and what becomes of them, half of that with this.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// No world is larger.
 const STATES_MAX: usize = 40_000_000;

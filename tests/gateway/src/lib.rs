@@ -1,8 +1,7 @@
-//! What the tests of the whole gateway share: a rig of real sockets, the bodies of fuzz targets, the load tool, what
-//! takes long, and the hostile campaign.
+//! What the tests of the whole gateway share: a rig of real sockets, the load tool, what takes long, and the hostile
+//! campaign.
 
 pub mod endure;
-pub mod fuzz;
 pub mod hostile;
 pub mod load;
 pub mod rig;

@@ -2,11 +2,12 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasherDefault, DefaultHasher, Hasher},
+    hash::{BuildHasherDefault, Hasher},
     panic::resume_unwind,
     thread,
 };
 
+use siphasher::sip128::{Hasher128, SipHasher13};
 use trunkline_core::Time;
 
 use super::{Spec, State, Step, Trail};
@@ -330,11 +331,7 @@ fn fingerprint(state: &State, key: &mut Vec<u64>) -> (u128, Names) {
 }
 
 fn hash(key: &[u64]) -> u128 {
-    let half = |salt: u64| {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u64(salt);
-        key.iter().for_each(|number| hasher.write_u64(*number));
-        hasher.finish()
-    };
-    u128::from(half(1)) << 64 | u128::from(half(2))
+    let mut hasher = SipHasher13::new();
+    key.iter().for_each(|number| hasher.write_u64(*number));
+    hasher.finish128().as_u128()
 }

@@ -1,7 +1,7 @@
 //! Every input that the fuzzers' folders hold, replayed: what was mended once stays so.
 
 use trunkline_core_tests::fuzz::replay;
-use trunkline_gateway_tests::fuzz::{config, frames, token, upgrade};
+use trunkline_shell_tests::{config, frames, token, upgrade};
 
 #[test]
 fn configurations_are_taken_whole_or_refused_with_words_that_help() {
