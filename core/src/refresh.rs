@@ -166,6 +166,6 @@ impl Refresh {
 
     /// A number from zero to `most`, another after each fetch.
     fn chance(&self, most: u64) -> u64 {
-        mix(self.seed ^ self.ended.rotate_left(32)).checked_rem(most.saturating_add(1)).unwrap_or_default()
+        mix(self.seed.wrapping_add(self.ended)).checked_rem(most.saturating_add(1)).unwrap_or_default()
     }
 }

@@ -20,7 +20,7 @@ class Talkers:
 
     def talk(self, user):
         # The wait is the traffic's pace; nothing is timed by it.
-        while not self.stopping.wait(0.002):
+        while not self.stopping.wait(0.01):
             self.clients[user].send(str(self.sent[user] + 1))
             self.sent[user] += 1
 
@@ -31,40 +31,56 @@ class Talkers:
             assert not thread.is_alive()
 
 
-def hear(backend, events, until):
-    while not until(events):
-        events.append(backend.event())
+class Heard:
+    """What a backend has heard, and which numbers of each user's."""
 
+    def __init__(self):
+        self.events = []
+        self.numbers = {user: [] for user in USERS}
 
-def numbers(events, user):
-    return [int(event[2]) for event in events if event[:2] == ("message", user)]
+    def add(self, event):
+        self.events.append(event)
+        if event[0] == "message" and event[1] in self.numbers:
+            self.numbers[event[1]].append(int(event[2]))
+
+    def hear(self, backend, until):
+        while not until():
+            self.add(backend.event())
+
+    def hear_of_each(self, backend, count):
+        self.hear(backend, lambda: all(len(numbers) >= count for numbers in self.numbers.values()))
+
+    def hear_all_of(self, backend, talkers):
+        self.hear(backend, lambda: all(self.numbers[user][-1] == talkers.sent[user] for user in USERS))
 
 
 def test_a_backend_is_killed_under_traffic(node_backend, gateway):
     first = node_backend()
     trunkline = gateway(lobby(first.port))
     talkers = Talkers(trunkline)
-    before, after = [], []
-    hear(first, before, lambda events: all(len(numbers(events, user)) >= 20 for user in USERS))
+    before, after = Heard(), Heard()
+    before.hear_of_each(first, 20)
     first.process.signal(signal.SIGKILL)
     first.process.wait()
     while not first.heard.empty():
         item = first.next()
-        before += [brief(item["frame"])] if "frame" in item else []
+        if "frame" in item:
+            before.add(brief(item["frame"]))
 
     second = node_backend(first.port)
-    hear(second, after, lambda events: all(len(numbers(events, user)) >= 20 for user in USERS))
+    after.hear_of_each(second, 20)
     talkers.stop()
-    hear(second, after, lambda events: all(numbers(events, user)[-1] == talkers.sent[user] for user in USERS))
+    after.hear_all_of(second, talkers)
 
     for user in USERS:
-        own = [event for event in after if event[1] == user]
+        own = [event for event in after.events if event[1] == user]
         assert own[0] == ("open", user), "each live session is announced anew, before its messages"
         assert [event[0] for event in own[1:]] == ["message"] * (len(own) - 1)
-        assert [event for event in before if event[1] == user][0] == ("open", user)
-        heard = numbers(before, user) + numbers(after, user)
+        assert [event for event in before.events if event[1] == user][0] == ("open", user)
+        numbers = after.numbers[user]
+        heard = before.numbers[user] + numbers
         assert heard == sorted(set(heard)), "nothing twice, nothing out of order"
-        assert numbers(after, user) == list(range(numbers(after, user)[0], talkers.sent[user] + 1)), "no gaps"
+        assert numbers == list(range(numbers[0], talkers.sent[user] + 1)), "no gaps"
         second.act("send", user, data=f"for {user}")
         assert recv(talkers.clients[user]) == f"for {user}", "the client is still there"
     assert trunkline.get("/readyz") == 200
@@ -89,23 +105,22 @@ def test_a_session_that_ends_while_the_backend_is_away_is_closed_first(node_back
 def test_a_backend_that_stands_still_loses_nothing(node_backend, gateway):
     backend = node_backend()
     trunkline = gateway(lobby(backend.port))
-    talkers, events = Talkers(trunkline), []
-    hear(backend, events, lambda events: all(len(numbers(events, user)) >= 5 for user in USERS))
+    talkers, heard = Talkers(trunkline), Heard()
+    heard.hear_of_each(backend, 5)
     backend.process.signal(signal.SIGSTOP)
     # How long it stands still is counted in traffic, not slept: at this pace about three seconds.
-    while sum(talkers.sent.values()) < 10_000 and not talkers.stopping.wait(0.05):
+    while sum(talkers.sent.values()) < 2_000 and not talkers.stopping.wait(0.05):
         pass
     assert trunkline.get("/healthz") == 200
     newcomer = trunkline.connect("newcomer")
     newcomer.send("hello?")
     talkers.stop()
     backend.process.signal(signal.SIGCONT)
-    is_done = lambda events: ("message", "newcomer", "hello?") in events and all(
-        numbers(events, user)[-1] == talkers.sent[user] for user in USERS)
-    hear(backend, events, is_done)
+    heard.hear_all_of(backend, talkers)
+    heard.hear(backend, lambda: ("message", "newcomer", "hello?") in heard.events)
     for user in USERS:
-        assert numbers(events, user) == list(range(1, talkers.sent[user] + 1))
-        assert events.count(("open", user)) == 1, "the link never broke"
+        assert heard.numbers[user] == list(range(1, talkers.sent[user] + 1))
+        assert heard.events.count(("open", user)) == 1, "the link never broke"
 
 
 def test_clients_are_held_until_the_backend_comes(node_backend, gateway):
@@ -146,9 +161,9 @@ def test_what_was_due_as_the_link_broke_does_not_go_to_the_next_link(node_backen
     first.process.signal(signal.SIGKILL)
     first.process.wait()
     threading.Event().wait(0.6)  # The gap; what follows holds however long it takes.
-    second, events = node_backend(first.port), []
+    second, heard = node_backend(first.port), Heard()
     trunkline.signal(signal.SIGCONT)
     newcomer.send("hello")
-    hear(second, events, lambda events: ("message", "ann", "hello") in events)
-    assert events[-2:] == [("open", "ann"), ("message", "ann", "hello")]
-    assert events.count(("open", "ann")) == 1, "one link, one open"
+    heard.hear(second, lambda: ("message", "ann", "hello") in heard.events)
+    assert heard.events[-2:] == [("open", "ann"), ("message", "ann", "hello")]
+    assert heard.events.count(("open", "ann")) == 1, "one link, one open"

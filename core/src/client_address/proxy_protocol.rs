@@ -57,11 +57,11 @@ fn read_line(bytes: &[u8]) -> Result<Progress, NoHeader> {
         return Err(NoHeader);
     }
     let Some(line) = bytes.strip_suffix(b"\r\n") else {
-        let is_over = bytes.contains(&b'\n') || bytes.len() >= LINE_BYTES_MAX;
         // A return can only be followed by the newline.
         let missing = if bytes.ends_with(b"\r") { 1 } else { 2 };
         let fits = bytes.len().saturating_add(missing) <= LINE_BYTES_MAX;
-        return if is_over || !fits { Err(NoHeader) } else { Ok(Progress::Needs(missing)) };
+        let is_over = bytes.contains(&b'\n') || !fits;
+        return if is_over { Err(NoHeader) } else { Ok(Progress::Needs(missing)) };
     };
     let line = str::from_utf8(line).map_err(|_| NoHeader)?;
     if line.contains(['\r', '\n']) {

@@ -63,6 +63,9 @@ fn forwarded_is_read_as_rfc_7239_has_it() {
         ("for=1.1.1.1, proto=http", PROXY),
         ("host=\"a,b;c\\\"d\";for=192.0.2.43", "192.0.2.43"),
         ("for=unknown", PROXY),
+        ("for=\"[2001:db8::17]\"", "2001:db8::17"),
+        // A backslash means something within quotes alone.
+        ("by=a\\;for=192.0.2.43", "192.0.2.43"),
         ("", PROXY),
     ] {
         assert_eq!(client(Announced::Forwarded, PROXY, &[line]), Ok(ip(expected)), "{line}");
@@ -81,6 +84,8 @@ fn what_no_proxy_writes_is_unreadable_where_it_counts() {
         "for=1.1.1.1:123456",
         "for=1.1.1.1:",
         "for=1.1",
+        "for=_",
+        "for=_a!",
         "for=\"1.1.1.1",
     ] {
         assert_eq!(client(Announced::Forwarded, PROXY, &[line]), Err(Unreadable), "{line}");
@@ -223,6 +228,7 @@ fn version_two_says_whose_the_connection_is_and_what_else_it_says_is_passed_over
         (binary(0x21, 0x00, &[1, 2]), Source::Peer),
         (binary(0x21, 0x31, &[0; 216]), Source::Peer),
         (binary(0x21, 0x12, &V4), Source::Peer),
+        (binary(0x21, 0x00, &[0; HEADER_BYTES_MAX - 16]), Source::Peer),
     ] {
         let stream = [&header[..], b"GET"].concat();
         assert_eq!(read(&stream), (Ok(Some(source)), header.len()), "{header:?}");
@@ -254,6 +260,7 @@ fn what_is_no_header_is_noticed_as_soon_as_it_shows() {
         assert_eq!(read(bytes).0, Err(NoHeader), "{:?}", bytes.escape_ascii().to_string());
     }
     assert_eq!(proxy_protocol::read(b"G"), Err(NoHeader));
+    assert_eq!(proxy_protocol::read(b"PROXY TCP4 1.1.1.1\n"), Err(NoHeader));
     assert_eq!(proxy_protocol::read(b"\r\n\r\n\0\r\nQ"), Ok(Progress::Needs(7)));
 }
 

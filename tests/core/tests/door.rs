@@ -178,6 +178,32 @@ fn once_all_that_can_be_known_are_strangers_are_counted_as_one_until_somebody_ca
     assert_eq!((door.tracked().0, door.connections()), (2, 5));
 }
 
+#[test]
+fn one_who_was_counted_among_strangers_is_so_when_it_leaves_though_it_is_known_by_then() {
+    let mut door = Door::new(DoorSettings { tracked_max: 1, connections_per_address_max: 2, ..wide() });
+    let [known, stranger, other] = [0, 1, 2].map(|n| Some(Network::V6(n)));
+    assert_eq!(door.arrive(Time(0), known), Ok(()));
+    assert_eq!(door.arrive(Time(0), stranger), Ok(()));
+    door.leave(known);
+    assert_eq!(door.attempt(Time(10_000), stranger), Ok(()), "the one that is known now");
+    door.leave(stranger);
+    assert_eq!(door.connections(), 0);
+    assert_eq!([door.arrive(Time(10_000), other), door.arrive(Time(10_000), other)], [Ok(()), Ok(())]);
+}
+
+#[test]
+fn those_who_can_be_forgotten_are_looked_for_once_in_a_second() {
+    let few = Rate { burst: 1, per_minute: 60_000 };
+    let mut door = Door::new(DoorSettings { tracked_max: 1, attempts_per_address: few, ..wide() });
+    let mut may = |ms: u64, n| door.attempt(Time(ms), Some(Network::V6(n))).is_ok();
+    assert!(may(0, 1) && may(0, 2) && !may(0, 3), "the second is a stranger, and so is the third");
+    assert!(!may(0, 1), "the first is known");
+    // It could be forgotten from here on, but nobody looks until a second is over.
+    assert!(may(999, 2) && !may(999, 3), "they are one");
+    assert!(may(1_000, 2) && may(1_000, 3), "one has come to be known, the other is a stranger");
+    assert!(!may(1_000, 4), "and this one too");
+}
+
 // ---- All together ----------------------------------------------------------------------------------------------
 
 #[derive(Clone, Copy, Debug)]

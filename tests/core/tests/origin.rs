@@ -143,6 +143,21 @@ fn what_is_no_origin_is_refused_with_what_is_wrong() {
         ("https://a.example:+80", OriginFault::Port),
     ] {
         assert_eq!(AllowedOrigin::parse(text), Err(fault), "{text}");
+        let words = fault.to_string();
+        assert!(words.starts_with("is not") || words.starts_with("has "), "{text} {words}");
+    }
+}
+
+#[test]
+fn an_origin_is_shown_as_it_is_compared() {
+    for (text, shown) in [
+        ("null", "null"),
+        ("HTTPS://App.example.com:443", "https://app.example.com"),
+        ("http://*.a.example:8080", "http://*.a.example:8080"),
+        ("app://a.example:443", "app://a.example:443"),
+        ("app://a.example", "app://a.example"),
+    ] {
+        assert_eq!(allowed(&[text])[0].to_string(), shown);
     }
 }
 
