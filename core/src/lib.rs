@@ -52,6 +52,7 @@ pub mod rate;
 #[cfg(feature = "recording")]
 pub mod recording;
 pub mod refresh;
+mod seldom;
 mod settings;
 mod time;
 
@@ -60,6 +61,7 @@ pub use endpoint::{Endpoint, Figures, Naming, SessionView};
 pub use identity::Identity;
 pub use input::{Input, LeaveCause, LinkId, Payload, SessionId};
 pub use output::{ActionFault, DropCause, EndCause, Event, Fact, LinkPhase, Output, Queued, Refusal, Sink};
+pub use seldom::Seldom;
 pub use settings::{
     Binary, DrainSettings, Duplicates, Expiry, LinkSettings, OutagePolicy, OutageSettings, Redeliver,
     Settings,

@@ -79,8 +79,7 @@ impl AllowedOrigin {
             AllowedOrigin::Subdomains(allowed) => {
                 let below = origin.host.strip_suffix(&*allowed.host).and_then(|rest| rest.strip_suffix('.'));
                 // No label of a host is empty.
-                below.is_some()
-                    && (&allowed.scheme, allowed.port) == (&origin.scheme, origin.port)
+                below.is_some() && (&allowed.scheme, allowed.port) == (&origin.scheme, origin.port)
             }
         }
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use trunkline_core::{
-    EndCause, Event, Fact, LinkId, LinkPhase, Output, Queued, Refusal, SessionId, Sink, Time,
+    EndCause, Event, Fact, LinkId, LinkPhase, Output, Queued, Refusal, Seldom, SessionId, Sink, Time,
     language::{self, Data},
 };
 
@@ -20,7 +20,7 @@ use super::{
     passage::Passage,
     payload::Payload,
     queue::{Pongs, Queue},
-    refusals::{self, Refusals, TooFast},
+    refusals::{self, Refusals},
 };
 use crate::{
     clock::unix_millis,
@@ -91,7 +91,7 @@ pub(super) struct Outlet {
     /// The driver, while it sleeps, and until when.
     driver: Option<(Waker, Option<Time>)>,
     refusals: Refusals,
-    too_fast: TooFast,
+    too_fast: Seldom,
     /// The beginning of the frame that is no action and that the machine works on, for the log.
     frame: Vec<u8>,
     /// What answers the backend's Pings.
@@ -123,7 +123,7 @@ impl Outlet {
             lingering: VecDeque::new(),
             checks: BinaryHeap::new(),
             held: BinaryHeap::new(),
-            too_fast: TooFast::default(),
+            too_fast: Seldom::default(),
             driver: None,
             refusals: Refusals::default(),
             frame: Vec::new(),
@@ -221,7 +221,7 @@ impl Outlet {
 
     /// A client sends faster than it may.
     pub(super) fn note_too_fast(&mut self, session: SessionId) {
-        self.too_fast.log(&self.config.name, session, self.now);
+        refusals::log_too_fast(&mut self.too_fast, &self.config.name, session, self.now);
     }
 
     /// When a client is overdue, to be looked at, or to be read from again.

@@ -21,7 +21,7 @@ use tokio::{
     },
 };
 use trunkline_core::{
-    Millis, Time,
+    Seldom, Time,
     client_address::{
         Announced,
         proxy_protocol::{self, Progress, Source},
@@ -40,8 +40,6 @@ use crate::{
 pub(super) const TURNING_AWAY_MAX: usize = 1024;
 /// Handshakes that HTTP is spoken with at once: each has buffers. Others wait, and cost next to nothing.
 const ACTIVE_MAX: usize = 512;
-/// How often the log says how many were turned away.
-const REPORT_INTERVAL: Millis = Millis(10_000);
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Who lets connections in to the handshake.
@@ -63,7 +61,7 @@ pub(crate) struct Doorkeeper {
 /// What was turned away since the log last said so.
 #[derive(Default)]
 struct Report {
-    said_at: Option<Time>,
+    seldom: Seldom,
     too_many: u64,
     busy: u64,
     cut: u64,
@@ -155,9 +153,9 @@ impl Doorkeeper {
             (_, Answer::TooMany) => report.too_many += 1,
             _ => report.busy += 1,
         }
-        if report.said_at.is_none_or(|at| now - at >= REPORT_INTERVAL) {
-            let Report { too_many, busy, cut, .. } = std::mem::take(&mut *report);
-            report.said_at = Some(now);
+        if report.seldom.count(now).is_some() {
+            let Report { too_many, busy, cut, seldom } = *report;
+            *report = Report { seldom, ..Report::default() };
             tracing::warn!(target: "handshake", too_many, busy, cut, "connections turned away");
         }
         place

@@ -17,9 +17,10 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     sync::{Semaphore, mpsc, watch},
-    time::{Instant, sleep, timeout},
+    time::{sleep, timeout},
 };
 use trunkline_core::{
+    Seldom,
     handshake::{Answer, RequestFault, may_be_http},
     path::Routes,
 };
@@ -32,6 +33,7 @@ pub(crate) use self::{
 };
 
 use crate::{
+    clock::Clock,
     config::{EndpointConfig, Limits},
     endpoint::{Command, Status},
     jwks::Keeper,
@@ -49,8 +51,6 @@ const HEALTH_CONNECTIONS_MAX: usize = 256;
 pub(crate) const OTHER_CONNECTIONS_MAX: usize = HEALTH_CONNECTIONS_MAX + TURNING_AWAY_MAX;
 /// Handshakes at most that wait for an issuer's newer keys; the others keep their places.
 pub(crate) const LOOKUPS_MAX: usize = 256;
-/// How long it is not said again that accepting fails.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What the front knows of an endpoint.
 pub(crate) struct Gate {
@@ -108,7 +108,8 @@ type Answered = Response<Full<Bytes>>;
 /// Accepts connections for as long as it is polled. Clients never wait to be accepted: who is too many is told so.
 pub(crate) async fn accept(front: Rc<Front>, listener: TcpListener, serves: Serves) {
     let for_health = Arc::new(Semaphore::new(HEALTH_CONNECTIONS_MAX));
-    let mut complaints = Complaints::default();
+    // It may fail again and again for as long as clients hold all descriptors.
+    let (clock, mut failures) = (Clock::start(), Seldom::default());
     loop {
         let place = match serves.clients() {
             true => None,
@@ -135,7 +136,9 @@ pub(crate) async fn accept(front: Rc<Front>, listener: TcpListener, serves: Serv
                 });
             }
             Err(error) => {
-                complaints.log(&error);
+                if let Some(count) = failures.count(clock.now()) {
+                    tracing::warn!(target: "gateway", %error, count, "cannot accept");
+                }
                 sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -152,24 +155,6 @@ fn turn_away(front: &Rc<Front>, stream: TcpStream, peer: SocketAddr, answer: Ans
         handshake::turn_away(stream, peer, answer, retry_after).await;
         drop(place);
     });
-}
-
-/// The log of failures to accept: one may follow the other for as long as clients hold all descriptors.
-#[derive(Default)]
-struct Complaints {
-    logged_at: Option<Instant>,
-    /// Failures since then.
-    since: u64,
-}
-
-impl Complaints {
-    fn log(&mut self, error: &std::io::Error) {
-        self.since += 1;
-        if self.logged_at.is_none_or(|at| at.elapsed() >= COMPLAINT_INTERVAL) {
-            tracing::warn!(target: "gateway", %error, count = self.since, "cannot accept");
-            *self = Complaints { logged_at: Some(Instant::now()), since: 0 };
-        }
-    }
 }
 
 /// Answers what comes over one connection, until it is upgraded, ends, or has taken too long.
