@@ -195,13 +195,13 @@ fn one_who_was_counted_among_strangers_is_so_when_it_leaves_though_it_is_known_b
 fn those_who_can_be_forgotten_are_looked_for_once_in_a_second() {
     let few = Rate { burst: 1, per_minute: 60_000 };
     let mut door = Door::new(DoorSettings { tracked_max: 1, attempts_per_address: few, ..wide() });
-    let mut may = |ms: u64, n| door.attempt(Time(ms), Some(Network::V6(n))).is_ok();
-    assert!(may(0, 1) && may(0, 2) && !may(0, 3), "the second is a stranger, and so is the third");
-    assert!(!may(0, 1), "the first is known");
+    let mut may = |ms: u64, n| (door.attempt(Time(ms), Some(Network::V6(n))).is_ok(), door.tracked().0);
+    assert_eq!([may(0, 1), may(0, 2), may(0, 3)], [(true, 1), (true, 1), (false, 1)], "two are one stranger");
+    assert_eq!(may(0, 1), (false, 1), "the first is known");
     // It could be forgotten from here on, but nobody looks until a second is over.
-    assert!(may(999, 2) && !may(999, 3), "they are one");
-    assert!(may(1_000, 2) && may(1_000, 3), "one has come to be known, the other is a stranger");
-    assert!(!may(1_000, 4), "and this one too");
+    assert_eq!([may(999, 2), may(999, 3)], [(true, 1), (false, 1)], "they are one");
+    assert_eq!([may(1_000, 2), may(1_000, 3)], [(true, 1), (true, 1)], "one is known, the other a stranger");
+    assert_eq!(may(1_000, 4), (false, 1), "and this one too");
 }
 
 // ---- All together ----------------------------------------------------------------------------------------------
