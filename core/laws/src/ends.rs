@@ -2,7 +2,7 @@
 
 use trunkline_core::EndCause;
 
-use super::{Step, Verdict, must};
+use crate::{Step, Verdict, must};
 use crate::{
     history::{Client, Close, History, LinkState, Session},
     said::Said,

@@ -2,7 +2,7 @@
 
 use trunkline_core::{DropCause, Input, Millis};
 
-use super::{Step, Verdict, must};
+use crate::{Step, Verdict, must};
 use crate::{
     history::{Client, History, LinkState, PARKED_OVERHEAD, Session},
     said::{Said, What},

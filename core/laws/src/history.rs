@@ -10,7 +10,7 @@ use trunkline_core::{
     Time,
 };
 
-use crate::said::{Given, Msg, Said, What};
+use crate::said::{Msg, Said, What};
 
 /// What a parked message weighs beside its size.
 pub const PARKED_OVERHEAD: usize = 64;
@@ -373,7 +373,7 @@ impl History {
     }
 
     /// Applies an input; `due` is the deadline that the machine had named before.
-    pub fn input(&mut self, now: Time, input: &Given, due: Option<Time>) {
+    pub fn input(&mut self, now: Time, input: &Input<'_, Msg>, due: Option<Time>) {
         self.now = self.now.max(now);
         self.due = due;
         match *input {
@@ -499,7 +499,7 @@ impl History {
     }
 
     /// Applies an output of the step whose input was `input`.
-    pub fn output(&mut self, input: &Given, said: &Said) {
+    pub fn output(&mut self, input: &Input<'_, Msg>, said: &Said) {
         let when = self.when();
         match *said {
             Said::Admit(id) => {

@@ -7,7 +7,10 @@
 
 mod ends;
 mod flow;
+pub mod history;
 mod order;
+pub mod reference;
+pub mod said;
 mod sessions;
 
 use std::fmt;
@@ -19,7 +22,7 @@ use trunkline_core::{
 
 use crate::{
     history::{Client, History, LinkState},
-    said::{Given, Said},
+    said::{Msg, Said},
 };
 
 /// A law, by the number that docs/laws.md gives it; those without stand beside the fifteen.
@@ -73,19 +76,19 @@ impl fmt::Display for Violation {
 pub type Verdict = Result<(), String>;
 
 /// Demands a condition of a judge.
+#[macro_export]
 macro_rules! must {
     ($condition:expr, $($what:tt)+) => {
         if !$condition {
-            return Err(format!($($what)+));
+            return Err(std::format!($($what)+));
         }
     };
 }
-pub(crate) use must;
 
 /// One step of a machine.
 pub struct Step<'a> {
     /// What happened.
-    pub input: &'a Given,
+    pub input: &'a Input<'a, Msg>,
     /// All that it said.
     pub said: &'a [Said],
     /// Its next deadline afterwards.
@@ -162,7 +165,7 @@ impl Laws {
     pub fn step(
         &mut self,
         now: Time,
-        input: &Given,
+        input: &Input<'_, Msg>,
         said: &[Said],
         next: Option<Time>,
     ) -> Result<(), Violation> {
@@ -172,7 +175,7 @@ impl Laws {
         let broken = |law: Law| move |what: String| Violation { law, at: now, what };
         history.now = now;
         let harmless = harmless(history, input, due);
-        let before = crate::reference::Before::new(history, input);
+        let before = reference::Before::new(history, input);
         let step = Step { input, said, next, harmless };
         history.input(now, input, due);
         if let Some(harmless) = &step.harmless {
@@ -213,7 +216,7 @@ fn nothing_changed(harmless: &Harmless, said: &[Said]) -> Verdict {
 }
 
 /// Whether `input` names nothing that it could change.
-fn harmless(seen: &History, input: &Given, due: Option<Time>) -> Option<Harmless> {
+fn harmless(seen: &History, input: &Input<'_, Msg>, due: Option<Time>) -> Option<Harmless> {
     let silent = |law| Some(Harmless { facts: vec![], silence: true, law });
     let stale = |silence| Some(Harmless { facts: vec![Said::Stale], silence, law: Law::StaleIds });
     let is_due = due.is_some_and(|due| due <= seen.now);

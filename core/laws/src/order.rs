@@ -2,10 +2,10 @@
 
 use trunkline_core::{EndCause, Input, language::Action};
 
-use super::{Step, Verdict, must};
+use crate::{Step, Verdict, must};
 use crate::{
     history::{Client, Close, History},
-    said::{Said, What},
+    said::{Digest, Said, What},
 };
 
 /// 1: `open`, then messages, then one `close`, none of them twice on a link; a `close` without an `open` on its
@@ -56,7 +56,8 @@ pub(super) fn fifo(seen: &History, step: &Step<'_>, said: &Said) -> Verdict {
         }
         Said::Message { data: said, .. } => {
             if let Input::Action { action: Ok(Action::Send { data, .. }), .. } = step.input {
-                must!(said == data, "{said:?} handed over, where {data:?} was sent");
+                let data = Digest::of(data);
+                must!(*said == data, "{said:?} handed over, where {data:?} was sent");
             }
         }
         _ => {}

@@ -10,9 +10,10 @@ use trunkline_core::{
 };
 
 use crate::{
+    Step, Verdict, bad_action,
     history::{Client, Close, History, Link, LinkState, PARKED_OVERHEAD, Session},
-    laws::{Step, Verdict, bad_action, must},
-    said::{Given, Said, What},
+    must,
+    said::{Msg, Said, What},
 };
 
 /// What follows from a step's input and all that was before it.
@@ -35,7 +36,7 @@ enum Effect {
 
 impl Before {
     /// Before the input is applied.
-    pub fn new(seen: &History, input: &Given) -> Self {
+    pub fn new(seen: &History, input: &Input<'_, Msg>) -> Self {
         let mut before = Before { answers: None, ends: None, action: None };
         match input {
             Input::Ask { identity, .. } => {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use trunkline_core::{EndCause, Expiry, Input, Millis, language::Action};
 
-use super::{Step, Verdict, must};
+use crate::{Step, Verdict, must};
 use crate::{
     history::History,
     said::{Said, What},
