@@ -5,6 +5,7 @@
 //!
 //! Not here, since they need more than one run or a backend: 8's second half (settles), 11, 12.
 
+pub mod book;
 mod ends;
 mod flow;
 pub mod history;
@@ -16,12 +17,12 @@ mod sessions;
 use std::fmt;
 
 use trunkline_core::{
-    ActionFault, DropCause, Input, Settings, Time,
+    ActionFault, DropCause, Input, SessionId, Settings, Time,
     language::{Action, BadAction},
 };
 
 use crate::{
-    history::{Client, History, LinkState},
+    history::{Client, History, LinkState, Session},
     said::{Msg, Said},
 };
 
@@ -112,6 +113,8 @@ pub struct Harmless {
 type Each = fn(&History, &Step<'_>, &Said) -> Verdict;
 /// Judges a whole step; the history holds all of it.
 type After = fn(&History, &Step<'_>) -> Verdict;
+/// Judges a session after a step.
+type Of = fn(&History, &Step<'_>, &Session) -> Verdict;
 
 const EACH: &[(Law, Each)] = &[
     (Law::Order1, order::order),
@@ -142,18 +145,27 @@ const AFTER: &[(Law, After)] = &[
     (Law::PingDiscipline, flow::pong_in_time),
 ];
 
+const OF_SESSION: &[(Law, Of)] = &[
+    (Law::NoSilentLoss10, flow::nothing_lost_of),
+    (Law::Reference, reference::sent_of),
+    (Law::Reference, reference::stopped_of),
+    (Law::Reference, reference::drained_of),
+];
+
 /// The monitor of one machine, driven as the shell drives it: what is due is handled by `Deadline` before any
 /// other input of the same time.
 #[derive(Clone, Debug)]
 pub struct Laws {
     history: History,
     next: Option<Time>,
+    /// Whom to look at after a step; kept for its memory.
+    looks: Vec<SessionId>,
 }
 
 impl Laws {
     /// For a machine that was made at time zero.
     pub fn new(settings: &Settings) -> Self {
-        Laws { history: History::new(settings, Time(0)), next: Some(Time(0)) }
+        Laws { history: History::new(settings, Time(0), usize::MAX), next: Some(Time(0)), looks: Vec::new() }
     }
 
     /// What has been seen.
@@ -199,6 +211,12 @@ impl Laws {
             judge(history, &step).map_err(broken(*law))?;
         }
         before.after(history, &step).map_err(broken(Law::Reference))?;
+        history.to_look_at(&mut self.looks);
+        for session in self.looks.iter().filter_map(|id| history.session(*id)) {
+            for (law, judge) in OF_SESSION {
+                judge(history, &step, session).map_err(broken(*law))?;
+            }
+        }
         history.forget();
         self.next = next;
         Ok(())

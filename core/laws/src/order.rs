@@ -33,11 +33,9 @@ pub(super) fn order(seen: &History, _: &Step<'_>, said: &Said) -> Verdict {
             must!(!known.is_live(), "`close` of a live session: {session:?}");
             must!(known.close != Close::NotDue, "a `close` that nobody is owed: {session:?}");
             must!(!matches!(known.close, Close::Said { .. }), "a second `close` on {link:?}: {session:?}");
-            let opened = |other: &crate::history::Session| {
-                other.who.user() == who.user() && other.is_open_on(&seen.link)
-            };
+            let mut of_user = seen.sessions.of_user(who.user());
             must!(
-                opened_here || !seen.sessions.iter().any(opened),
+                opened_here || !of_user.any(|other| other.is_open_on(&seen.link)),
                 "a `close` owed from an earlier link after an `open` of {:?}",
                 who.user()
             );

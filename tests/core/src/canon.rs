@@ -7,7 +7,7 @@ use trunkline_core::{
 };
 
 use crate::{
-    history::{Client, Close, Emitted, History, Link, LinkState, Session, Turns, When},
+    history::{Batch, Client, Close, Emitted, History, Link, LinkState, Session, Turns, When},
     said::{Msg, Said, What},
     world::FOREVER,
 };
@@ -135,7 +135,7 @@ impl Keyed for What {
 impl Keyed for History {
     fn key(&self, names: &mut Names, key: &mut Vec<u64>) {
         key.push(self.sessions.len() as u64);
-        for session in &self.sessions {
+        for session in self.sessions.iter() {
             key_session(self, session, names, key);
         }
         key_link(&self.link, self, names, key);
@@ -190,7 +190,7 @@ fn key_session(seen: &History, session: &Session, names: &mut Names, key: &mut V
     key.extend([session.queue as u64, session.queue_lost as u64, session.lost as u64]);
     let share = seen.settings.link.share_bytes;
     if share < usize::MAX {
-        key.push(session.spent.min(share) as u64);
+        key.push(seen.spent(session).min(share) as u64);
     }
     match session.opened {
         None => key.push(0),
@@ -213,7 +213,7 @@ fn key_session(seen: &History, session: &Session, names: &mut Names, key: &mut V
         Close::Said { left: at, .. } => key.extend([3, left(at)]),
         Close::Confirmed { left: at } => key.extend([4, left(at)]),
     }
-    for messages in [&session.line, &session.kept, &session.sent] {
+    for messages in [&*session.line, &*session.kept, &session.sent] {
         key.push(messages.len() as u64);
         for msg in messages {
             key.extend([names.message(msg.number), msg.size as u64]);
@@ -243,28 +243,27 @@ fn key_link(link: &Link, seen: &History, names: &mut Names, key: &mut Vec<u64>) 
         return;
     }
     key.extend([link.queued() as u64, u64::from(link.full) << 1 | u64::from(link.told_full)]);
-    for events in [&link.unpinged, &link.pinged] {
+    for Batch { events, .. } in [&link.unpinged, &link.pinged] {
         key.push(events.len() as u64);
-        for Emitted { session, what, .. } in events {
+        for Emitted { session, what } in events {
             key.push(names.session(*session));
             what.key(names, key);
         }
     }
-    if let Some(first) = link.unpinged.first() {
-        key.extend(ages(now, first.at, settings.confirm_delay));
+    if let Some(first) = link.unpinged.since {
+        key.extend(ages(now, first, settings.confirm_delay));
     }
     match link.ping {
         Some((_, at)) => key.extend(ages(now, at, bounded(settings.pong_timeout))),
         None => key.extend([u64::MAX, age(now, link.calm_since, bounded(settings.ping_interval))]),
     }
     key.push(u64::from(link.announcing.is_some()));
-    let list = link.announcing.as_ref().unwrap_or(&link.settling);
-    for session in &seen.sessions {
-        let matters = match link.announcing {
-            Some(_) => session.is_live(),
-            None => !matches!(session.close, Close::Confirmed { .. }),
+    for session in seen.sessions.iter() {
+        let awaited = match link.announcing {
+            Some(_) => session.is_live() && session.listed == Some(link.id),
+            None => !matches!(session.close, Close::Confirmed { .. }) && link.settling.contains(&session.id),
         };
-        key.push(u64::from(matters && list.contains(&session.id)));
+        key.push(u64::from(awaited));
     }
 }
 
