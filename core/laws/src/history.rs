@@ -518,7 +518,7 @@ impl History {
     }
 
     /// Turns of all who live.
-    fn turns(&self, start: When, span: Millis) -> Turns {
+    pub(crate) fn turns(&self, start: When, span: Millis) -> Turns {
         let live = || self.sessions.iter().filter(|session| session.is_live());
         let last_number = live().next_back().map_or(0, |session| session.number);
         let list = live().map(|session| session.id).collect();

@@ -5,6 +5,7 @@
 //!
 //! Not here, since they need more than one run or a backend: 8's second half (settles), 11, 12.
 
+mod begin;
 pub mod book;
 mod ends;
 mod flow;
@@ -17,7 +18,7 @@ mod sessions;
 use std::fmt;
 
 use trunkline_core::{
-    ActionFault, DropCause, Input, SessionId, Settings, Time,
+    ActionFault, DropCause, Endpoint, Input, Payload, SessionId, Settings, Time,
     language::{Action, BadAction},
 };
 
@@ -152,6 +153,18 @@ const OF_SESSION: &[(Law, Of)] = &[
     (Law::Reference, reference::drained_of),
 ];
 
+/// How many sessions are looked at after each step, besides those that the step concerns: what must have been said of
+/// a session and was not shows then. What was said and must not be shows at once, whatever this is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Looks(pub usize);
+
+impl Looks {
+    /// All of them.
+    pub const ALL: Self = Looks(usize::MAX);
+    /// Few enough for a gateway at work.
+    pub const FEW: Self = Looks(8);
+}
+
 /// The monitor of one machine, driven as the shell drives it: what is due is handled by `Deadline` before any
 /// other input of the same time.
 #[derive(Clone, Debug)]
@@ -166,6 +179,13 @@ impl Laws {
     /// For a machine that was made at time zero.
     pub fn new(settings: &Settings) -> Self {
         Laws { history: History::new(settings, Time(0), usize::MAX), next: Some(Time(0)), looks: Vec::new() }
+    }
+
+    /// For a machine at any time of its life, as its state is then; `mark` is what stands for a payload.
+    pub fn begin<P: Payload>(machine: &Endpoint<P>, looks: Looks, mark: impl Fn(&P) -> Msg) -> Self {
+        let snapshot = machine.snapshot();
+        let Looks(looks) = looks;
+        Laws { next: snapshot.next, history: History::of(&snapshot, looks, mark), looks: Vec::new() }
     }
 
     /// What has been seen.

@@ -1,6 +1,7 @@
 //! What the tests of the machine share: the laws as a monitor, a reference, scenarios and what drives a machine through
 //! them; stories that people read. Nothing here touches a socket, or the shell.
 
+pub mod begun;
 pub mod busy;
 pub use trunkline_laws as laws;
 pub use trunkline_laws::history;
