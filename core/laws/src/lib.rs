@@ -1,7 +1,10 @@
 //! The laws of docs/laws.md as one monitor: it is fed each step of a machine and names the law that is broken.
 //!
 //! Each law is a function; one that judges single outputs stands in `EACH`, one that judges whole steps in
-//! `AFTER`. All they remember is the [`History`], which forgets the dead.
+//! `AFTER`, one that judges a session after a step in `OF_SESSION`. All they remember is the [`History`], which forgets
+//! the dead.
+//!
+//! Tests, the model checker, fuzzers, recordings and a gateway at work all ask this one.
 //!
 //! Not here, since they need more than one run or a backend: 8's second half (settles), 11, 12.
 
@@ -55,6 +58,60 @@ pub enum Law {
     NothingShared,
     /// What [`crate::reference`] demands beyond the laws.
     Reference,
+}
+
+impl Law {
+    /// Those that [`Laws`] judges; the others take more than one run, or a backend.
+    pub const WATCHED: [Law; 19] = [
+        Law::Order1,
+        Law::OneSession2,
+        Law::TakeoverAndGap3,
+        Law::Isolation4,
+        Law::Fifo5,
+        Law::Silence6,
+        Law::BadActions7,
+        Law::Convergence8,
+        Law::Bounds9,
+        Law::NoSilentLoss10,
+        Law::Progress13,
+        Law::Expiry14,
+        Law::Drain15,
+        Law::StaleIds,
+        Law::OneAnswer,
+        Law::Quiescence,
+        Law::DialWhenDue,
+        Law::PingDiscipline,
+        Law::Reference,
+    ];
+
+    /// Its name, as metrics and files have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Law::Order1 => "order",
+            Law::OneSession2 => "one_session",
+            Law::TakeoverAndGap3 => "takeover_and_gap",
+            Law::Isolation4 => "isolation",
+            Law::Fifo5 => "fifo",
+            Law::Silence6 => "silence",
+            Law::BadActions7 => "bad_actions",
+            Law::Convergence8 => "convergence",
+            Law::Bounds9 => "bounds",
+            Law::NoSilentLoss10 => "no_silent_loss",
+            Law::Totality11 => "totality",
+            Law::Determinism12 => "determinism",
+            Law::Progress13 => "progress",
+            Law::Expiry14 => "expiry",
+            Law::Drain15 => "drain",
+            Law::StaleIds => "stale_ids",
+            Law::OneAnswer => "one_answer",
+            Law::Quiescence => "quiescence",
+            Law::DialWhenDue => "dial_when_due",
+            Law::PingDiscipline => "ping_discipline",
+            Law::LateClock => "late_clock",
+            Law::NothingShared => "nothing_shared",
+            Law::Reference => "reference",
+        }
+    }
 }
 
 /// A broken law.

@@ -148,6 +148,13 @@ impl Said {
         }
     }
 
+    /// The bytes that the sink has returned for it, where that came later.
+    pub fn set_bytes(&mut self, queued: usize) {
+        if let Said::Event { bytes, .. } | Said::Message { bytes, .. } | Said::Ping { bytes, .. } = self {
+            *bytes = queued;
+        }
+    }
+
     fn fact(fact: &Fact<'_>) -> Said {
         match *fact {
             Fact::Link { phase } => Said::Phase(phase),

@@ -64,19 +64,25 @@ impl<P: Payload> Endpoint<P> {
         self.check_sessions()?;
         self.check_users()?;
         self.check_line()?;
-        must!(self.next_deadline().is_none_or(|at| at > self.now), "a deadline lies in the past");
+        // Before anything has happened, the first dial is due.
+        let ahead = self.links == 0 || self.next_deadline().is_none_or(|at| at > self.now);
+        must!(ahead, "a deadline lies in the past");
         must!(self.sessions.taken() <= self.settings.sessions_max as usize, "more slots than sessions");
         Ok(())
     }
 
     fn check_sums(&self) -> Audited {
-        let sum = |part: fn(&Session<P>) -> usize| self.sessions.iter().map(|(_, s)| part(s)).sum::<usize>();
+        let sum = |part: fn(&Session<P>) -> usize| {
+            self.sessions.iter().map(|(_, s)| part(s)).fold(0, usize::saturating_add)
+        };
         same!(self.parked_bytes, sum(Session::parked_bytes), "parked bytes");
         let live = |s: &Session<P>| if s.stage == Stage::Live { s.queued } else { 0 };
         same!(self.client_bytes, sum(live), "bytes in the queues of live clients");
         same!(self.closing_bytes, sum(|s| s.queued) - sum(live), "bytes in the queues of those that close");
         let again = |s: &Session<P>| {
-            s.held.as_ref().map_or(0, |held| held.again.iter().map(|(_, bytes)| bytes).sum::<usize>())
+            s.held
+                .as_ref()
+                .map_or(0, |held| held.again.iter().map(|(_, bytes)| *bytes).fold(0, usize::saturating_add))
         };
         same!(self.again_bytes, sum(again), "bytes to be sent again");
         let owing = |s: &Session<P>| usize::from(s.awaited);
@@ -127,8 +133,8 @@ impl<P: Payload> Endpoint<P> {
         must!(!waits || session.stopped, "one that waits for the link is read from");
         if let Some(held) = &session.held {
             must!(!(held.again.is_empty() && held.parked.is_empty()), "an empty box of held messages");
-            let bytes: usize =
-                held.parked.iter().map(|p| p.size().saturating_add(PARKED_OVERHEAD_BYTES)).sum();
+            let weigh = |payload: &P| payload.size().saturating_add(PARKED_OVERHEAD_BYTES);
+            let bytes = held.parked.iter().map(weigh).fold(0, usize::saturating_add);
             same!(held.parked_bytes, bytes, "a session's parked bytes");
         }
         Ok(())

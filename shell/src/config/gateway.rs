@@ -14,7 +14,7 @@ use trunkline_core::{
 use crate::log::TARGETS;
 
 use super::{
-    ClientAddress, Config, Limits, LogConfig, LogFormat, RecordingConfig, Section, admin, endpoint,
+    ClientAddress, Config, Limits, LogConfig, LogFormat, RecordingConfig, Section, Watched, admin, endpoint,
     kinds::units::{GIB, HOUR, KIB, MIB, MINUTE, MS_10, MS_100, SECOND, ZERO},
     kinds::{Choice, Parsed, count, one_or_list, quote, seconds, size, span},
     tls,
@@ -31,6 +31,9 @@ const LEVELS: Choice<LevelFilter> = Choice(&[
 
 const FORMATS: Choice<LogFormat> =
     Choice(&[("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)]);
+
+const WATCHED: Choice<Watched> =
+    Choice(&[("none", Watched::None), ("one", Watched::One), ("all", Watched::All)]);
 
 pub(super) const ADDRESS: Parsed<SocketAddr> = Parsed {
     range: "an IP address and a port, such as `\"[::]:8080\"`",
@@ -109,6 +112,7 @@ fn gateway(root: &Section<'_>) -> Config {
         admin: root.table("admin", |s| admin::read(s, &others)),
         log: root.table("log", log),
         recording: root.table("recording", recording),
+        watched: root.table("laws", |s| s.get("endpoints", WATCHED, Watched::None)),
         limits: root.table("limits", limits),
         drain: root.table("drain", drain),
         endpoints: Vec::new(),
@@ -126,7 +130,19 @@ fn log(s: &Section<'_>) -> LogConfig {
 }
 
 fn recording(s: &Section<'_>) -> RecordingConfig {
-    RecordingConfig { bytes_max: s.get("bytes_max", size(0, GIB), 1 << 20), folder: tls::file(s, "folder") }
+    let bytes_max = s.get("bytes_max", size(0, GIB), 1 << 20);
+    let folder = tls::file(s, "folder");
+    let files_max = s.get("files_max", count(0, 1_000), 0);
+    let file_bytes_max = s.get("file_bytes_max", size(64 * KIB, GIB), 16 << 20);
+    s.contradiction(files_max > 0 && folder.is_none(), &["files_max", "folder"], || {
+        "needs a place for the files; write folder = \"/var/lib/trunkline/recordings\", or leave this key out"
+            .to_owned()
+    });
+    s.contradiction(files_max > 0 && bytes_max == 0, &["files_max", "bytes_max"], || {
+        "writes down what is recorded, and bytes_max = 0 says that nothing is; leave one of them out"
+            .to_owned()
+    });
+    RecordingConfig { bytes_max, folder, files_max, file_bytes_max }
 }
 
 fn client_address(s: &Section<'_>) -> ClientAddress {

@@ -64,6 +64,8 @@ pub struct Config {
     pub log: LogConfig,
     /// What is recorded.
     pub recording: RecordingConfig,
+    /// Which endpoints are held against the laws.
+    pub watched: Watched,
     /// What bounds the gateway as a whole.
     pub limits: Limits,
     /// How the gateway stops. It stands in each endpoint's settings too.
@@ -92,6 +94,21 @@ pub struct RecordingConfig {
     pub bytes_max: usize,
     /// Where recordings are written; `None`: nowhere.
     pub folder: Option<PathBuf>,
+    /// Files of each endpoint that are written as it happens; 0: none is.
+    pub files_max: usize,
+    /// Bytes after which the next of them begins.
+    pub file_bytes_max: usize,
+}
+
+/// Which endpoints are held against the laws while they work.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Watched {
+    /// None.
+    None,
+    /// One of them, by chance, another each time the gateway starts.
+    One,
+    /// All of them.
+    All,
 }
 
 /// What is logged, and how.

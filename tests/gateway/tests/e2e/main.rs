@@ -11,6 +11,7 @@ mod handover;
 mod handshake;
 mod hostile;
 mod jwks;
+mod laws;
 mod life;
 mod link;
 mod messages;
