@@ -33,7 +33,8 @@ const RETRY_MS: u64 = 10_000;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct OnDisk {
     pub(crate) folder: PathBuf,
-    /// A file that is larger is not continued.
+    /// A file whose steps are larger is not continued, unless the state before them is larger still: a state is written
+    /// down no more often than it is small beside the steps.
     pub(crate) file_bytes_max: u64,
     /// Files of an endpoint; older ones are deleted.
     pub(crate) files_max: usize,
@@ -166,7 +167,9 @@ struct Writer {
     machine: Endpoint<Weight>,
     at: Time,
     file: Option<BufWriter<File>>,
+    /// Of the steps in there, and how many they may have.
     bytes: u64,
+    bytes_max: u64,
     /// Steps that no file has, since the last that one has.
     missed: u64,
     /// When the last file began, by which it is called; and when the disk may be tried again.
@@ -187,6 +190,7 @@ impl Writer {
             at: from,
             file: None,
             bytes: 0,
+            bytes_max: 0,
             missed,
             named: 0,
             again_at: 0,
@@ -237,7 +241,8 @@ impl Writer {
         let path = self.on_disk.folder.join(format!("{name}.{:013}.jsonl", self.named));
         let mut file = BufWriter::new(keep::create(&path)?);
         let title = Title { missed: self.missed, ..Title::new(&self.endpoint, self.origin_unix_ms, self.at) };
-        self.bytes = file::write_head(title, &self.machine, &mut file)?;
+        let state_bytes = file::write_head(title, &self.machine, &mut file)?;
+        (self.bytes, self.bytes_max) = (0, self.on_disk.file_bytes_max.max(state_bytes));
         file.flush()?;
         self.missed = 0;
         self.file = Some(file);
@@ -250,7 +255,7 @@ impl Writer {
             return Ok(());
         };
         self.bytes += file::line(step, to)?;
-        if self.bytes >= self.on_disk.file_bytes_max {
+        if self.bytes >= self.bytes_max {
             to.flush()?;
             return self.begin();
         }

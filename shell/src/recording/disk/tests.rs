@@ -59,8 +59,8 @@ impl Recorded {
         }
     }
 
-    /// The files, oldest first: their bytes, what is told of each, and what comes of it.
-    fn files(&self) -> Vec<(usize, String, Outcome)> {
+    /// The files, oldest first: the bytes of their state and of their steps, what is told of each, and what comes of it.
+    fn files(&self) -> Vec<(usize, usize, String, Outcome)> {
         let names = fs::read_dir(&self.folder).expect("the folder is there");
         let mut names: Vec<PathBuf> = names.map(|name| name.expect("it can be read").path()).collect();
         names.sort();
@@ -68,7 +68,8 @@ impl Recorded {
             let text = fs::read(name).expect("it can be read");
             let mut story = Vec::new();
             let outcome = replay(&mut &text[..], None, &mut story).expect("it is a recording");
-            (text.len(), String::from_utf8(story).expect("a story is text"), outcome)
+            let head = text.iter().position(|byte| *byte == b'\n').expect("there is a line");
+            (head, text.len() - head, String::from_utf8(story).expect("a story is text"), outcome)
         };
         names.into_iter().map(told).collect()
     }
@@ -92,12 +93,12 @@ fn files_are_few_and_small_and_each_can_be_played() {
     recorded.write();
     let files = recorded.files();
     assert_eq!(files.len(), 3);
-    for (bytes, story, Outcome { steps, differences, breaches }) in &files {
-        assert!(*bytes < 30_000 && *steps > 0, "{bytes} bytes, {steps} steps");
+    for (head, bytes, story, Outcome { steps, differences, breaches }) in &files {
+        assert!(*bytes < 1_000 + *head.max(&8_000), "{bytes} bytes of {steps} steps");
         assert_eq!((*differences, *breaches), (0, 0), "{story}");
         assert!(!story.contains("missing"), "{story}");
     }
-    let last = &files[2].1;
+    let last = &files[2].2;
     assert!(last.contains("user3 comes"), "the last step is there: {last}");
 }
 
@@ -116,12 +117,12 @@ fn a_disk_that_does_not_keep_up_leaves_a_gap_that_is_counted_and_told() {
     recorded.ask(4_000, "eve");
     recorded.write();
     let files = recorded.files();
-    let told: Vec<&str> = files.iter().map(|(_, story, _)| story.as_str()).collect();
+    let told: Vec<&str> = files.iter().map(|(_, _, story, _)| story.as_str()).collect();
     let [first, second] = told[..] else { panic!("two files, and not {}", files.len()) };
-    assert_eq!(files[0].2.steps, 0, "{first}");
+    assert_eq!(files[0].3.steps, 0, "{first}");
     assert!(second.contains("6 steps before this are missing") && second.contains("4 sessions"), "{second}");
     assert!(second.contains("eve comes") && !second.contains("dan comes"), "{second}");
-    assert_eq!(files[1].2, Outcome { steps: 1, differences: 0, breaches: 0 }, "{second}");
+    assert_eq!(files[1].3, Outcome { steps: 1, differences: 0, breaches: 0 }, "{second}");
     assert_eq!(recorded.metrics.recording_missed.get(), 6);
 }
 
