@@ -24,6 +24,7 @@ use crate::{
     random::Random,
     recording::{self, Breach, Disk, OnDisk},
     server::{Answers, Doorkeeper, Front, Gate, LOOKUPS_MAX, OTHER_CONNECTIONS_MAX, Serves, accept},
+    spans::{self, Tracer},
     sys, tls, worker,
 };
 
@@ -95,9 +96,10 @@ impl Gateway {
         let (recordings, folder) = (self.recordings.take(), self.config.recording.folder.clone());
         let (tell, breaches) = mpsc::channel(BREACHES_MAX);
         let disk = on_disk(&self.config.recording).map(Disk::start).transpose()?;
-        let Started { front, admin, ended } = self.start(&tell, disk.as_ref())?;
-        drop(disk);
-        drop(tell);
+        let (spans, exporter) = self.config.tracing.take().map(spans::start).unzip();
+        let ends = Ends { tell, disk, spans };
+        let Started { front, admin, ended } = self.start(&ends)?;
+        drop(ends);
         let keeper = recording::Keeper { front: Rc::clone(&front), folder };
         tokio::task::spawn_local(keeper.keep(recordings, breaches));
         let of_admin = admin.as_ref().and_then(|admin| admin.tls().cloned());
@@ -124,22 +126,26 @@ impl Gateway {
         let (mut end, mut stopped) = (pin!(end), !replaced);
         loop {
             tokio::select! {
-                () = &mut end => return Ok(()),
+                () = &mut end => break,
                 // One that is replaced can still be told to stop: that is heard, though it changes nothing.
                 () = &mut stop, if !stopped => stopped = true,
             }
         }
+        if let Some(exporter) = exporter {
+            exporter.finish().await;
+        }
+        Ok(())
     }
 
     /// Starts the endpoints on their threads.
-    fn start(self, breaches: &mpsc::Sender<Breach>, disk: Option<&Disk>) -> io::Result<Started> {
+    fn start(self, ends: &Ends) -> io::Result<Started> {
         let Gateway { mut config, pulse, .. } = self;
         choose_watched(&mut config);
         let workers = workers(&config);
         let mut shares: Vec<Vec<worker::Start>> = (0..workers).map(|_| Vec::new()).collect();
         let (mut gates, mut ended, mut keepers) = (Vec::new(), Vec::new(), Keepers::default());
         for (index, endpoint) in config.endpoints.into_iter().enumerate() {
-            let (gate, start, end) = connect(endpoint, &mut keepers, breaches.clone(), disk.cloned());
+            let (gate, start, end) = connect(endpoint, &mut keepers, ends.clone());
             shares[index % workers].push(start);
             gates.push(gate);
             ended.push(end);
@@ -154,7 +160,9 @@ impl Gateway {
         let door = Doorkeeper::new(&limits, client_address);
         let draining = Cell::new(false);
         let answers = Answers::default();
-        let front = Front { limits, tls, routes, gates, answers, draining, door, connections, lookups };
+        let tracer = ends.spans.clone().map(Tracer::new);
+        let front =
+            Front { limits, tls, routes, gates, answers, draining, door, tracer, connections, lookups };
         let front = Rc::new(front);
         let admin = admin.map(|admin| Admin::new(Rc::clone(&front), admin, unix_millis()));
         Ok(Started { front, admin, ended })
@@ -185,6 +193,17 @@ fn choose_watched(config: &mut Config) {
     }
 }
 
+/// Where endpoints tell of what they do, besides what they are asked.
+#[derive(Clone)]
+struct Ends {
+    /// Of laws that they break.
+    tell: mpsc::Sender<Breach>,
+    /// What they record.
+    disk: Option<Disk>,
+    /// Spans.
+    spans: Option<Arc<spans::Shared>>,
+}
+
 /// What runs.
 struct Started {
     front: Rc<Front>,
@@ -197,8 +216,7 @@ struct Started {
 fn connect(
     config: EndpointConfig,
     keepers: &mut Keepers,
-    breaches: mpsc::Sender<Breach>,
-    disk: Option<Disk>,
+    Ends { tell, disk, spans }: Ends,
 ) -> (Gate, worker::Start, oneshot::Receiver<()>) {
     let (commands, commands_end) = mpsc::channel(COMMANDS_MAX);
     let (status_end, status) = watch::channel(Status::STARTING);
@@ -210,7 +228,8 @@ fn connect(
         commands: commands_end,
         status: status_end,
         disk,
-        breaches,
+        spans,
+        breaches: tell,
         done,
     };
     let keepers = keepers.of(&config.verifier, &config.token.fetch);

@@ -10,6 +10,7 @@ use crate::{
     metrics::EndpointMetrics,
     pulse::Follower,
     recording::{Breach, Disk},
+    spans::Shared,
     world,
 };
 
@@ -26,6 +27,8 @@ pub(crate) struct Start {
     pub(crate) status: watch::Sender<Status>,
     /// Where its recording goes on to.
     pub(crate) disk: Option<Disk>,
+    /// Where its spans go, where there are any.
+    pub(crate) spans: Option<Arc<Shared>>,
     /// Where it tells of a law that it has broken.
     pub(crate) breaches: mpsc::Sender<Breach>,
     /// Told when it has drained.
@@ -48,8 +51,8 @@ async fn run(endpoints: Vec<Start>, follower: Follower) {
         .into_iter()
         .map(|start| {
             tokio::task::spawn_local(async move {
-                let Start { config, metrics, commands, status, disk, breaches, done } = start;
-                endpoint::run(Rc::new(config), metrics, commands, status, breaches, disk).await;
+                let Start { config, metrics, commands, status, disk, spans, breaches, done } = start;
+                endpoint::run(Rc::new(config), metrics, commands, status, breaches, disk, spans).await;
                 // Nobody waits for it any more where the gateway was told to stop at once.
                 let _ = done.send(());
             })

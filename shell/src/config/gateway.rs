@@ -11,12 +11,16 @@ use trunkline_core::{
     path::Routes,
 };
 
-use crate::log::TARGETS;
+use crate::{
+    log::TARGETS,
+    tls::{ClientFiles, ClientTls},
+};
 
 use super::{
-    ClientAddress, Config, Limits, LogConfig, LogFormat, RecordingConfig, Section, Watched, admin, endpoint,
+    ClientAddress, Config, Limits, LogConfig, LogFormat, RecordingConfig, Section, ServerUrl, TracingConfig,
+    Watched, admin, endpoint,
     kinds::units::{GIB, HOUR, KIB, MIB, MINUTE, MS_10, MS_100, SECOND, ZERO},
-    kinds::{Choice, Parsed, count, one_or_list, quote, seconds, size, span},
+    kinds::{Choice, Parsed, Share, Text, count, one_or_list, quote, seconds, size, span},
     tls,
 };
 
@@ -112,6 +116,7 @@ fn gateway(root: &Section<'_>) -> Config {
         admin: root.table("admin", |s| admin::read(s, &others)),
         log: root.table("log", log),
         recording: root.table("recording", recording),
+        tracing: root.table("tracing", tracing),
         watched: root.table("laws", |s| s.get("endpoints", WATCHED, Watched::None)),
         limits: root.table("limits", limits),
         drain: root.table("drain", drain),
@@ -143,6 +148,31 @@ fn recording(s: &Section<'_>) -> RecordingConfig {
             .to_owned()
     });
     RecordingConfig { bytes_max, folder, files_max, file_bytes_max }
+}
+
+const COLLECTOR: Parsed<ServerUrl> = Parsed {
+    range: "`http://host:port/path` or `https://host:port/path`, port 80 or 443 unless said",
+    parse: |text| ServerUrl::http(text),
+    show: |url| url.to_string(),
+};
+
+fn tracing(s: &Section<'_>) -> Option<TracingConfig> {
+    let endpoint = s.optional("endpoint", COLLECTOR);
+    let ca = tls::file(s, "ca_file");
+    let service_name = s.get("service_name", Text { bytes_max: 256 }, "trunkline".to_owned());
+    let handshakes = s.get("handshakes", Share, 0.1);
+    let messages = s.get("messages", Share, 0.01);
+    let timeout = s.get("timeout", span(MS_100, MINUTE), SECOND * 5);
+    let interval = s.get("interval", span(MS_10, MINUTE), SECOND);
+    let queue_max = s.get("queue_max", count(16, 1_000_000), 4_096);
+    let endpoint = endpoint?;
+    let tls = if endpoint.secure {
+        let loaded = ClientTls::load(ClientFiles { ca, identity: None });
+        Some(loaded.map_err(|fault| s.reader.problem(&s.here(), fault.to_string())).ok()?)
+    } else {
+        None
+    };
+    Some(TracingConfig { endpoint, tls, service_name, handshakes, messages, timeout, interval, queue_max })
 }
 
 fn client_address(s: &Section<'_>) -> ClientAddress {

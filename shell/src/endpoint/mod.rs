@@ -43,6 +43,7 @@ use crate::{
     random::Random,
     recording::{Breach, Disk, Recording, Ring},
     server::Place,
+    spans::{self, Parent},
     transport::Transport,
 };
 
@@ -70,6 +71,8 @@ pub(crate) enum Command {
         place: Place,
         /// Its address.
         client: IpAddr,
+        /// What the spans of its session have for their parent, where there are any.
+        trace: Option<Parent>,
     },
     /// An admitted client did not stay for the handshake's end.
     Abandon {
@@ -104,8 +107,9 @@ pub(crate) async fn run(
     status: watch::Sender<Status>,
     breaches: mpsc::Sender<Breach>,
     disk: Option<Disk>,
+    spans: Option<Arc<spans::Shared>>,
 ) {
-    let hub = Rc::new(Hub::new(config, metrics, breaches, disk));
+    let hub = Rc::new(Hub::new(config, metrics, breaches, disk, spans));
     driver::drive(hub, commands, status).await;
 }
 
@@ -205,6 +209,7 @@ impl Hub {
         metrics: Arc<EndpointMetrics>,
         breaches: mpsc::Sender<Breach>,
         disk: Option<Disk>,
+        spans: Option<Arc<spans::Shared>>,
     ) -> Self {
         let clock = Clock::start();
         let mut random = Random::new();
@@ -225,7 +230,7 @@ impl Hub {
             machine: RefCell::new(Machine {
                 recorder,
                 endpoint,
-                outlet: Outlet::new(Rc::clone(&config), Arc::clone(&metrics), random),
+                outlet: Outlet::new(Rc::clone(&config), Arc::clone(&metrics), random, spans),
                 monitor,
             }),
             patience: Patience::of(&config),
@@ -289,6 +294,9 @@ impl Hub {
             self.metrics.link_to_client.observe(took, delivered);
         }
         let Machine { endpoint, outlet, .. } = &mut *self.machine.borrow_mut();
+        if let Some(passing) = &mut outlet.passing {
+            passing.turn_ends(|| self.clock.micros().saturating_sub(self.turn_at.get()));
+        }
         // One that is awake, or has been called, looks for itself before it sleeps.
         if outlet.is_driver_asleep() {
             let deadline = endpoint.next_deadline().into_iter().chain(outlet.next_deadline()).min();

@@ -19,6 +19,8 @@ pub(crate) struct Scraped<'a> {
     pub(crate) connections: usize,
     pub(crate) connections_max: usize,
     pub(crate) draining: bool,
+    /// Spans that a collector has taken, and that none will.
+    pub(crate) spans: (u64, u64),
     /// In milliseconds of Unix time.
     pub(crate) started_at: u64,
     pub(crate) now: u64,
@@ -56,6 +58,11 @@ fn of_gateway(s: &Scraped<'_>, to: &mut Families) {
     single(to, connections, s.connections as f64);
     let most = gauge("trunkline_connections_limit", "How many there may be: limits.connections_max.");
     single(to, most, s.connections_max as f64);
+    let (exported, dropped) = s.spans;
+    let taken = counter("trunkline_spans_exported_total", "Spans that the collector has taken.");
+    single(to, taken, exported as f64);
+    let lost = "Spans that were dropped: too many waited, or the collector did not take them.";
+    single(to, counter("trunkline_spans_dropped_total", lost), dropped as f64);
     let mut handshakes = counter(
         "trunkline_handshakes_total",
         "Handshakes by their answer; without an endpoint where none was found yet.",

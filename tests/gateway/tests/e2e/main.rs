@@ -20,6 +20,7 @@ mod outage;
 mod rates;
 mod recording;
 mod rfc6455;
+mod spans;
 mod takeover;
 mod tls;
 mod tokens;
