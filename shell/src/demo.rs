@@ -69,6 +69,7 @@ impl Demo {
             listen.address = "{listen}"
             drain.time = "1s"
             admin.address = "127.0.0.1:0"
+            laws.endpoints = "all"
             [log]
             level = "warn"
             [endpoints.chat]

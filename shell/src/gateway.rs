@@ -14,20 +14,24 @@ use tokio::{
 use crate::{
     admin::{self, Admin},
     clock::unix_millis,
-    config::{Config, EndpointConfig},
+    config::{Config, EndpointConfig, RecordingConfig, Watched},
     endpoint::{Command, Status},
     handover::{Inherited, Offer},
     jwks::Keepers,
     metrics::EndpointMetrics,
     net,
     pulse::Pulse,
-    recording,
+    random::Random,
+    recording::{self, Breach, Disk, OnDisk},
     server::{Answers, Doorkeeper, Front, Gate, LOOKUPS_MAX, OTHER_CONNECTIONS_MAX, Serves, accept},
+    spans::{self, Tracer},
     sys, tls, worker,
 };
 
 /// Commands that may wait for an endpoint; handshakes beyond wait their turn.
 const COMMANDS_MAX: usize = 1024;
+/// Breaches of laws that may wait to be written down.
+const BREACHES_MAX: usize = 16;
 /// Descriptors that the gateway needs besides those of clients, handshakes and links.
 const SPARE_DESCRIPTORS: u64 = 64;
 /// How much longer than the drain itself the end may take, before the gateway stops waiting for it.
@@ -89,11 +93,15 @@ impl Gateway {
                 .map_err(cannot_offer)?;
         let handshake_timeout = self.config.limits.handshake_timeout;
         let limit = drain_limit(&self.config);
-        let (recordings, folder) = (self.recordings.take(), self.config.recording.folder.take());
-        let Started { front, admin, ended } = self.start()?;
-        if let Some(wanted) = recordings {
-            tokio::task::spawn_local(recording::keep(Rc::clone(&front), folder, wanted));
-        }
+        let (recordings, folder) = (self.recordings.take(), self.config.recording.folder.clone());
+        let (tell, breaches) = mpsc::channel(BREACHES_MAX);
+        let disk = on_disk(&self.config.recording).map(Disk::start).transpose()?;
+        let (spans, exporter) = self.config.tracing.take().map(spans::start).unzip();
+        let ends = Ends { tell, disk, spans };
+        let Started { front, admin, ended } = self.start(&ends)?;
+        drop(ends);
+        let keeper = recording::Keeper { front: Rc::clone(&front), folder };
+        tokio::task::spawn_local(keeper.keep(recordings, breaches));
         let of_admin = admin.as_ref().and_then(|admin| admin.tls().cloned());
         for tls in front.tls.clone().into_iter().chain(of_admin) {
             tokio::task::spawn_local(tls::keep_fresh(tls));
@@ -118,21 +126,26 @@ impl Gateway {
         let (mut end, mut stopped) = (pin!(end), !replaced);
         loop {
             tokio::select! {
-                () = &mut end => return Ok(()),
+                () = &mut end => break,
                 // One that is replaced can still be told to stop: that is heard, though it changes nothing.
                 () = &mut stop, if !stopped => stopped = true,
             }
         }
+        if let Some(exporter) = exporter {
+            exporter.finish().await;
+        }
+        Ok(())
     }
 
     /// Starts the endpoints on their threads.
-    fn start(self) -> io::Result<Started> {
-        let Gateway { config, pulse, .. } = self;
+    fn start(self, ends: &Ends) -> io::Result<Started> {
+        let Gateway { mut config, pulse, .. } = self;
+        choose_watched(&mut config);
         let workers = workers(&config);
         let mut shares: Vec<Vec<worker::Start>> = (0..workers).map(|_| Vec::new()).collect();
         let (mut gates, mut ended, mut keepers) = (Vec::new(), Vec::new(), Keepers::default());
         for (index, endpoint) in config.endpoints.into_iter().enumerate() {
-            let (gate, start, end) = connect(endpoint, &mut keepers);
+            let (gate, start, end) = connect(endpoint, &mut keepers, ends.clone());
             shares[index % workers].push(start);
             gates.push(gate);
             ended.push(end);
@@ -147,11 +160,48 @@ impl Gateway {
         let door = Doorkeeper::new(&limits, client_address);
         let draining = Cell::new(false);
         let answers = Answers::default();
-        let front = Front { limits, tls, routes, gates, answers, draining, door, connections, lookups };
+        let tracer = ends.spans.clone().map(Tracer::new);
+        let front =
+            Front { limits, tls, routes, gates, answers, draining, door, tracer, connections, lookups };
         let front = Rc::new(front);
         let admin = admin.map(|admin| Admin::new(Rc::clone(&front), admin, unix_millis()));
         Ok(Started { front, admin, ended })
     }
+}
+
+/// Where recordings are written as they are made, if they are.
+fn on_disk(recording: &RecordingConfig) -> Option<OnDisk> {
+    let folder = recording.folder.clone().filter(|_| recording.files_max > 0)?;
+    let file_bytes_max = recording.file_bytes_max as u64;
+    Some(OnDisk { folder, file_bytes_max, files_max: recording.files_max })
+}
+
+/// Says of each endpoint whether it is held against the laws.
+fn choose_watched(config: &mut Config) {
+    let endpoints = &mut config.endpoints;
+    match config.watched {
+        Watched::None => {}
+        Watched::One => {
+            let count = endpoints.len().max(1) as u64;
+            let one = (Random::new().number() % count) as usize;
+            endpoints.get_mut(one).into_iter().for_each(|endpoint| endpoint.watched = true);
+        }
+        Watched::All => endpoints.iter_mut().for_each(|endpoint| endpoint.watched = true),
+    }
+    for EndpointConfig { name, .. } in endpoints.iter().filter(|endpoint| endpoint.watched) {
+        tracing::info!(target: "gateway", endpoint = name, "held against the laws");
+    }
+}
+
+/// Where endpoints tell of what they do, besides what they are asked.
+#[derive(Clone)]
+struct Ends {
+    /// Of laws that they break.
+    tell: mpsc::Sender<Breach>,
+    /// What they record.
+    disk: Option<Disk>,
+    /// Spans.
+    spans: Option<Arc<spans::Shared>>,
 }
 
 /// What runs.
@@ -163,7 +213,11 @@ struct Started {
 }
 
 /// The two ends of an endpoint: what the front holds, and what its thread needs.
-fn connect(config: EndpointConfig, keepers: &mut Keepers) -> (Gate, worker::Start, oneshot::Receiver<()>) {
+fn connect(
+    config: EndpointConfig,
+    keepers: &mut Keepers,
+    Ends { tell, disk, spans }: Ends,
+) -> (Gate, worker::Start, oneshot::Receiver<()>) {
     let (commands, commands_end) = mpsc::channel(COMMANDS_MAX);
     let (status_end, status) = watch::channel(Status::STARTING);
     let (done, end) = oneshot::channel();
@@ -173,6 +227,9 @@ fn connect(config: EndpointConfig, keepers: &mut Keepers) -> (Gate, worker::Star
         metrics: Arc::clone(&metrics),
         commands: commands_end,
         status: status_end,
+        disk,
+        spans,
+        breaches: tell,
         done,
     };
     let keepers = keepers.of(&config.verifier, &config.token.fetch);

@@ -23,6 +23,7 @@ pub mod random;
 pub mod recording;
 mod server;
 pub mod service;
+mod spans;
 mod stream;
 pub mod sys;
 pub mod tls;

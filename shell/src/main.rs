@@ -6,13 +6,7 @@ mod cli;
 mod memory;
 mod pages;
 
-use std::{
-    env,
-    fs::File,
-    io::{self, Write},
-    path::Path,
-    process::ExitCode,
-};
+use std::{env, fs::File, io, panic, path::Path, process::ExitCode};
 
 use clap::Parser;
 use tokio::{
@@ -79,21 +73,29 @@ fn load(file: &Path) -> Result<Config, String> {
     Ok(config)
 }
 
-/// Tells a recording. Fails where this version says something else than it does.
+/// Tells a recording. Fails where this version says something else than it does, or breaks a law.
 fn tell(file: &Path, user: Option<&str>) -> Result<(), String> {
     let of_file = |error: String| format!("{}: {error}", file.display());
     let opened = File::open(file).map_err(|error| of_file(error.to_string()))?;
-    let mut to = io::BufWriter::new(io::stdout().lock());
-    let told = replay(&mut io::BufReader::new(opened), user, &mut to);
-    to.flush().map_err(|error| error.to_string())?;
-    match told.map_err(of_file)? {
-        Outcome { differences: 0, steps } => {
-            eprintln!("{steps} steps: this version says what was said then");
+    // Whatever a panic does in this build, it ends with words.
+    let name = file.display().to_string();
+    panic::set_hook(Box::new(move |panic| {
+        eprintln!("{name}: the machine finds that it is broken, or the recording was made up; {panic}");
+        std::process::exit(1);
+    }));
+    let told = replay(&mut io::BufReader::new(opened), user, &mut io::stdout().lock());
+    let Outcome { steps, differences, breaches } = told.map_err(of_file)?;
+    let differs =
+        format!("in {differences} of {steps} steps this version says something else, marked with ≠");
+    let breaks = format!("in {breaches} of {steps} steps it breaks a law, marked with ✗");
+    match (differences, breaches) {
+        (0, 0) => {
+            eprintln!("{steps} steps: this version says what was said then, and keeps the laws");
             Ok(())
         }
-        Outcome { differences, steps } => Err(of_file(format!(
-            "in {differences} of {steps} steps this version says something else, marked with ≠"
-        ))),
+        (_, 0) => Err(of_file(differs)),
+        (0, _) => Err(of_file(breaks)),
+        _ => Err(of_file(format!("{differs}; {breaks}"))),
     }
 }
 

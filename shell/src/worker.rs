@@ -9,6 +9,8 @@ use crate::{
     endpoint::{self, Command, Status},
     metrics::EndpointMetrics,
     pulse::Follower,
+    recording::{Breach, Disk},
+    spans::Shared,
     world,
 };
 
@@ -23,6 +25,12 @@ pub(crate) struct Start {
     pub(crate) commands: mpsc::Receiver<Command>,
     /// What it tells.
     pub(crate) status: watch::Sender<Status>,
+    /// Where its recording goes on to.
+    pub(crate) disk: Option<Disk>,
+    /// Where its spans go, where there are any.
+    pub(crate) spans: Option<Arc<Shared>>,
+    /// Where it tells of a law that it has broken.
+    pub(crate) breaches: mpsc::Sender<Breach>,
     /// Told when it has drained.
     pub(crate) done: oneshot::Sender<()>,
 }
@@ -43,9 +51,10 @@ async fn run(endpoints: Vec<Start>, follower: Follower) {
         .into_iter()
         .map(|start| {
             tokio::task::spawn_local(async move {
-                endpoint::run(Rc::new(start.config), start.metrics, start.commands, start.status).await;
+                let Start { config, metrics, commands, status, disk, spans, breaches, done } = start;
+                endpoint::run(Rc::new(config), metrics, commands, status, breaches, disk, spans).await;
                 // Nobody waits for it any more where the gateway was told to stop at once.
-                let _ = start.done.send(());
+                let _ = done.send(());
             })
         })
         .collect();

@@ -16,6 +16,12 @@ pub(super) struct Drain {
 }
 
 impl Drain {
+    /// What stands here.
+    #[cfg(feature = "recording")]
+    pub(super) const fn snapshot(&self) -> super::snapshot::Draining<'_> {
+        super::snapshot::Draining { turns: self.pace.snapshot(), give_ups: &self.give_ups, over: self.over }
+    }
+
     /// Appends what still matters of it: its pace while anybody lives, and of those that are waited for no longer when
     /// they would have been.
     pub(super) fn key<P: Payload>(

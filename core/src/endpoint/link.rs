@@ -301,6 +301,36 @@ impl<P> Connected<P> {
     }
 }
 
+#[cfg(feature = "recording")]
+impl<P> Connected<P> {
+    /// What stands here.
+    pub(super) fn snapshot(&self) -> super::snapshot::Up<'_, P> {
+        let batch = |tally: Tally| super::snapshot::Batch {
+            empty: tally == Tally::default(),
+            bytes: tally.bytes,
+            messages: tally.messages,
+        };
+        super::snapshot::Up {
+            link: self.id,
+            phase: self.phase,
+            full: self.full,
+            emitted: self.emitted,
+            sent: self.sent,
+            leaving: &self.leaving,
+            unpinged: batch(self.unpinged),
+            unpinged_since: self.unpinged_since,
+            pinged: batch(self.pinged),
+            ping: self.ping,
+            quiet_since: self.quiet_since,
+            closes: &self.closes,
+            kept: self.kept.iter().map(|kept| (kept.by, kept.session, &kept.payload)).collect(),
+            settling: self.settling,
+            target: self.target,
+            announcing_to: self.announcing_to,
+        }
+    }
+}
+
 impl<P: Payload> Connected<P> {
     /// Appends what still matters of it, but for the sessions that it has yet to announce. What it keeps to say of
     /// sessions that are past that, it will not say.

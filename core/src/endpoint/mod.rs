@@ -15,6 +15,7 @@
 //! | `survey` | what an operator may ask of it |
 //! | `audit` | what must be true of them between two inputs |
 //! | `key` | what of the state can still matter, as numbers |
+//! | `snapshot` | the state, for whoever begins to watch |
 
 // Sessions are indexed by slots that the machine's own lists and indices hold, which `Slots` has a proof for; what is
 // counted in steps of one is in memory, or is a count of 64 bits. Bytes are not: others say how many, so they saturate.
@@ -33,6 +34,8 @@ mod outage;
 #[deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 mod pace;
 mod session;
+#[cfg(feature = "recording")]
+pub(crate) mod snapshot;
 mod survey;
 mod upstream;
 #[deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]

@@ -35,6 +35,12 @@ impl Outage {
         Outage { since, down_since: since, spread: None }
     }
 
+    /// Since when it lasts, and how clients are being closed.
+    #[cfg(feature = "recording")]
+    pub(super) fn snapshot(&self) -> (Time, Option<super::snapshot::Turns>) {
+        (self.since, self.spread.as_ref().map(Pace::snapshot))
+    }
+
     /// Appends what still matters of it. While it waits without a link, its grace ends later than the time since which
     /// there has been none.
     pub(super) fn key<P: Payload>(&self, grace: Millis, to: &mut Writer<'_, P>) {

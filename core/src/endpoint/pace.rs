@@ -36,6 +36,12 @@ impl Pace {
         due
     }
 
+    /// What stands here.
+    #[cfg(feature = "recording")]
+    pub(super) const fn snapshot(&self) -> super::snapshot::Turns {
+        super::snapshot::Turns { start: self.start, span: self.span, total: self.total, done: self.done }
+    }
+
     /// Appends what still matters of it.
     pub(super) fn key<P: Payload>(&self, to: &mut Writer<'_, P>) {
         to.age(Some(self.start), self.span);

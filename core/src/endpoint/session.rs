@@ -215,6 +215,14 @@ impl<P> Slots<P> {
         if place.generation == id.generation { place.session.as_ref() } else { None }
     }
 
+    /// Whether those that are free are all that are not taken, each once.
+    pub(super) fn is_sound(&self) -> bool {
+        let mut free = self.free.clone();
+        free.sort_unstable();
+        let untaken = self.slots.iter().zip(0..).filter(|(place, _)| place.session.is_none());
+        free.iter().copied().eq(untaken.map(|(_, slot)| slot))
+    }
+
     /// All of them by age. Sorts: it is for what happens once.
     pub(super) fn by_age(&self) -> Vec<SessionId> {
         let mut ids: Vec<(u64, SessionId)> = self.iter().map(|(id, session)| (session.number, id)).collect();
@@ -372,6 +380,22 @@ impl List {
         }
         slots[slot].links[order] = Neighbours::ALONE;
         self.len -= 1;
+    }
+
+    /// Whether it leads from its head to its tail by sessions that are there and lead back.
+    pub(super) fn is_sound<P>(&self, slots: &Slots<P>) -> bool {
+        let (mut before, mut next, mut walked) = (None, self.head, 0);
+        while let Some(slot) = next
+            && walked < self.len
+        {
+            let Some(session) = slots.get(slots.id(slot)) else { return false };
+            let neighbours = session.links[self.order as usize];
+            if !neighbours.listed || neighbours.before != before {
+                return false;
+            }
+            (before, next, walked) = (Some(slot), neighbours.after, walked + 1);
+        }
+        next.is_none() && before == self.tail && walked == self.len
     }
 
     pub(super) fn iter<'a, P>(&self, slots: &'a Slots<P>) -> impl Iterator<Item = u32> + 'a {

@@ -10,7 +10,7 @@ use crate::Time;
 
 /// Place of a user in [`Users`], for as long as it is known.
 #[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct UserIndex(u32);
 
 #[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
@@ -105,6 +105,18 @@ impl Users {
     pub(super) fn get_mut(&mut self, UserIndex(at): UserIndex) -> &mut User {
         let user = self.users.get_mut(at as usize).and_then(Option::as_mut);
         user.expect("a user with a session or in the queue to forget is known")
+    }
+
+    pub(super) fn knows(&self, UserIndex(at): UserIndex) -> bool {
+        self.users.get(at as usize).is_some_and(Option::is_some)
+    }
+
+    /// Whether those places that are free are all that are not taken, each once.
+    pub(super) fn is_sound(&self) -> bool {
+        let mut free = self.free.clone();
+        free.sort_unstable();
+        let untaken = self.users.iter().zip(0..).filter(|(user, _)| user.is_none());
+        free.iter().copied().eq(untaken.map(|(_, at)| at))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (UserIndex, &User)> {

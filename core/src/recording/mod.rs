@@ -6,6 +6,10 @@
 
 pub mod words;
 
+pub use crate::endpoint::snapshot::{
+    Batch, ClientState, CloseState, Draining, LinkSnapshot, SessionSnapshot, Snapshot, Turns, Up,
+};
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Payload, language::Data};

@@ -15,6 +15,7 @@ use crate::{
     log,
     metrics::{Process, Scraped, write},
     server::Gate,
+    spans::Tracer,
 };
 
 /// The description of all that is served.
@@ -38,6 +39,7 @@ pub(super) fn metrics(admin: &Admin) -> Answered {
         connections: max.saturating_sub(front.connections.available_permits()),
         connections_max: max,
         draining: front.draining.get(),
+        spans: front.tracer.as_ref().map(Tracer::counts).unwrap_or_default(),
         started_at: admin.started_at,
         now: unix_millis(),
         process: Process::now(),

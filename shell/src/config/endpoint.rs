@@ -63,6 +63,8 @@ pub struct EndpointConfig {
     pub link: LinkConfig,
     /// Bytes of steps that the flight recorder holds; 0: it is off. The gateway's, for each endpoint.
     pub recording_bytes_max: usize,
+    /// Whether it is held against the laws; set when the gateway starts.
+    pub watched: bool,
     /// What the backend is met with, where it speaks TLS.
     pub link_tls: Option<ClientTls>,
 }
@@ -211,6 +213,7 @@ fn endpoint(name: &str, s: &Section<'_>, drain: &DrainSettings) -> Option<Endpoi
         keepalive: common.keepalive,
         link: common.link,
         recording_bytes_max: 0,
+        watched: false,
         link_tls,
     })
 }

@@ -11,12 +11,16 @@ use trunkline_core::{
     path::Routes,
 };
 
-use crate::log::TARGETS;
+use crate::{
+    log::TARGETS,
+    tls::{ClientFiles, ClientTls},
+};
 
 use super::{
-    ClientAddress, Config, Limits, LogConfig, LogFormat, RecordingConfig, Section, admin, endpoint,
+    ClientAddress, Config, Limits, LogConfig, LogFormat, RecordingConfig, Section, ServerUrl, TracingConfig,
+    Watched, admin, endpoint,
     kinds::units::{GIB, HOUR, KIB, MIB, MINUTE, MS_10, MS_100, SECOND, ZERO},
-    kinds::{Choice, Parsed, count, one_or_list, quote, seconds, size, span},
+    kinds::{Choice, Parsed, Share, Text, count, one_or_list, quote, seconds, size, span},
     tls,
 };
 
@@ -31,6 +35,9 @@ const LEVELS: Choice<LevelFilter> = Choice(&[
 
 const FORMATS: Choice<LogFormat> =
     Choice(&[("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)]);
+
+const WATCHED: Choice<Watched> =
+    Choice(&[("none", Watched::None), ("one", Watched::One), ("all", Watched::All)]);
 
 pub(super) const ADDRESS: Parsed<SocketAddr> = Parsed {
     range: "an IP address and a port, such as `\"[::]:8080\"`",
@@ -109,6 +116,8 @@ fn gateway(root: &Section<'_>) -> Config {
         admin: root.table("admin", |s| admin::read(s, &others)),
         log: root.table("log", log),
         recording: root.table("recording", recording),
+        tracing: root.table("tracing", tracing),
+        watched: root.table("laws", |s| s.get("endpoints", WATCHED, Watched::None)),
         limits: root.table("limits", limits),
         drain: root.table("drain", drain),
         endpoints: Vec::new(),
@@ -126,7 +135,44 @@ fn log(s: &Section<'_>) -> LogConfig {
 }
 
 fn recording(s: &Section<'_>) -> RecordingConfig {
-    RecordingConfig { bytes_max: s.get("bytes_max", size(0, GIB), 1 << 20), folder: tls::file(s, "folder") }
+    let bytes_max = s.get("bytes_max", size(0, GIB), 1 << 20);
+    let folder = tls::file(s, "folder");
+    let files_max = s.get("files_max", count(0, 1_000), 0);
+    let file_bytes_max = s.get("file_bytes_max", size(64 * KIB, GIB), 16 << 20);
+    s.contradiction(files_max > 0 && folder.is_none(), &["files_max", "folder"], || {
+        "needs a place for the files; write folder = \"/var/lib/trunkline/recordings\", or leave this key out"
+            .to_owned()
+    });
+    s.contradiction(files_max > 0 && bytes_max == 0, &["files_max", "bytes_max"], || {
+        "writes down what is recorded, and bytes_max = 0 says that nothing is; leave one of them out"
+            .to_owned()
+    });
+    RecordingConfig { bytes_max, folder, files_max, file_bytes_max }
+}
+
+const COLLECTOR: Parsed<ServerUrl> = Parsed {
+    range: "`http://host:port/path` or `https://host:port/path`, port 80 or 443 unless said",
+    parse: |text| ServerUrl::http(text),
+    show: |url| url.to_string(),
+};
+
+fn tracing(s: &Section<'_>) -> Option<TracingConfig> {
+    let endpoint = s.optional("endpoint", COLLECTOR);
+    let ca = tls::file(s, "ca_file");
+    let service_name = s.get("service_name", Text { bytes_max: 256 }, "trunkline".to_owned());
+    let handshakes = s.get("handshakes", Share, 0.1);
+    let messages = s.get("messages", Share, 0.01);
+    let timeout = s.get("timeout", span(MS_100, MINUTE), SECOND * 5);
+    let interval = s.get("interval", span(MS_10, MINUTE), SECOND);
+    let queue_max = s.get("queue_max", count(16, 1_000_000), 4_096);
+    let endpoint = endpoint?;
+    let tls = if endpoint.secure {
+        let loaded = ClientTls::load(ClientFiles { ca, identity: None });
+        Some(loaded.map_err(|fault| s.reader.problem(&s.here(), fault.to_string())).ok()?)
+    } else {
+        None
+    };
+    Some(TracingConfig { endpoint, tls, service_name, handshakes, messages, timeout, interval, queue_max })
 }
 
 fn client_address(s: &Section<'_>) -> ClientAddress {

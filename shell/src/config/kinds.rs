@@ -238,6 +238,37 @@ impl<T: Copy + Display + PartialOrd + TryFrom<u64>> Kind for Count<T> {
     }
 }
 
+/// A share of all: from 0, none, to 1, all.
+pub(super) struct Share;
+
+impl Kind for Share {
+    type Value = f64;
+
+    fn name(&self) -> String {
+        "number".to_owned()
+    }
+
+    fn range(&self) -> String {
+        "`0` to `1`".to_owned()
+    }
+
+    fn read(&self, value: &DeValue<'_>) -> Result<f64, Vec<String>> {
+        let share = match value {
+            DeValue::Float(float) => float.as_str().parse().ok(),
+            DeValue::Integer(_) => integer(value).map(|number| number as f64),
+            _ => return wrong(format!("{}; write a number from 0 to 1, such as 0.01", what(value))),
+        };
+        match share.filter(|share| (0.0..=1.0).contains(share)) {
+            Some(share) => Ok(share),
+            None => wrong(out_of_range(&shown(value), &self.range())),
+        }
+    }
+
+    fn show(&self, value: &f64) -> String {
+        value.to_string()
+    }
+}
+
 /// One of some words.
 pub(super) struct Choice<T: 'static>(pub(super) &'static [(&'static str, T)]);
 

@@ -35,7 +35,10 @@ use trunkline_core::{
     path::Routes,
 };
 
-use crate::{files, tls::ServerTls};
+use crate::{
+    files,
+    tls::{ClientTls, ServerTls},
+};
 
 pub use admin::{AdminConfig, AdminToken, Trial};
 pub use endpoint::{EndpointConfig, Keepalive, LinkConfig};
@@ -64,6 +67,10 @@ pub struct Config {
     pub log: LogConfig,
     /// What is recorded.
     pub recording: RecordingConfig,
+    /// Which endpoints are held against the laws.
+    pub watched: Watched,
+    /// Where spans are sent; `None`: there are none.
+    pub tracing: Option<TracingConfig>,
     /// What bounds the gateway as a whole.
     pub limits: Limits,
     /// How the gateway stops. It stands in each endpoint's settings too.
@@ -92,6 +99,42 @@ pub struct RecordingConfig {
     pub bytes_max: usize,
     /// Where recordings are written; `None`: nowhere.
     pub folder: Option<PathBuf>,
+    /// Files of each endpoint that are written as it happens; 0: none is.
+    pub files_max: usize,
+    /// Bytes after which the next of them begins.
+    pub file_bytes_max: usize,
+}
+
+/// Which endpoints are held against the laws while they work.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Watched {
+    /// None.
+    None,
+    /// One of them, by chance, another each time the gateway starts.
+    One,
+    /// All of them.
+    All,
+}
+
+/// Where spans are sent, and how many.
+#[derive(Clone, Debug)]
+pub struct TracingConfig {
+    /// Where a collector takes traces: OTLP over HTTP.
+    pub endpoint: ServerUrl,
+    /// What it is met with, where it speaks TLS.
+    pub tls: Option<ClientTls>,
+    /// What it is told that this is.
+    pub service_name: String,
+    /// Of handshakes that bring no decision, how many have a span: 0 to 1.
+    pub handshakes: f64,
+    /// The same of messages of sessions whose handshake has one.
+    pub messages: f64,
+    /// How long a request may take.
+    pub timeout: Duration,
+    /// How long a span may wait for others.
+    pub interval: Duration,
+    /// Spans that may wait.
+    pub queue_max: usize,
 }
 
 /// What is logged, and how.

@@ -26,6 +26,7 @@ use super::{
 use crate::{
     config::EndpointConfig,
     server::Place,
+    spans::Parent,
     stream::Stream,
     ws::{Decoder, Item, Opcode, Role, frame},
 };
@@ -45,6 +46,8 @@ pub(super) struct Client {
     pub(super) since: Time,
     /// Its address, once the handshake is over.
     pub(super) address: OnceCell<IpAddr>,
+    /// What the spans of its messages have for their parent, where there are any.
+    pub(super) trace: Cell<Option<Parent>>,
     /// What it has said, and was told.
     pub(super) received: Cell<Moved>,
     pub(super) sent: Cell<Moved>,
@@ -172,6 +175,7 @@ impl Client {
             session,
             since: now,
             address: OnceCell::new(),
+            trace: Cell::new(None),
             received: Cell::default(),
             sent: Cell::default(),
             times_stopped: Cell::new(0),

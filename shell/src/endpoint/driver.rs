@@ -138,12 +138,13 @@ impl Driver {
                     hub.client_left(session, LeaveCause::Lost);
                 }
             }
-            Command::Attach { session, transport, early, place, client: address } => {
+            Command::Attach { session, transport, early, place, client: address, trace } => {
                 match (hub.client(session), transport.attach()) {
                     (Some(client), Ok(transport)) => {
                         let stream = Stream::new(transport);
-                        // It is set here only.
+                        // They are set here only.
                         let _ = client.address.set(address);
+                        client.trace.set(trace);
                         hub.machine.borrow_mut().outlet.check_later(now, session);
                         hub.client_tasks.set(hub.client_tasks.get() + 1);
                         tokio::task::spawn_local(client.serve(Rc::clone(hub), stream, early, place));
@@ -181,7 +182,7 @@ impl Driver {
     /// The connection ends as it is. What was queued for it is gone.
     fn drop_link(&mut self) {
         self.link = Link::None;
-        self.hub.machine.borrow_mut().outlet.clear_link();
+        self.hub.machine.borrow_mut().outlet.clear_link(self.hub.clock.micros());
     }
 
     fn close_link(&mut self, now: Time) {

@@ -10,6 +10,7 @@ mod closes;
 mod driver;
 mod inspect;
 pub(crate) mod link;
+mod monitor;
 mod outlet;
 mod passage;
 mod payload;
@@ -25,9 +26,11 @@ use std::{
 };
 
 use tokio::sync::{mpsc, oneshot, watch};
-use trunkline_core::{Endpoint, Identity, Input, LeaveCause, LinkPhase, Millis, Refusal, SessionId, Time};
+use trunkline_core::{
+    Endpoint, Identity, Input, LeaveCause, LinkPhase, Millis, Refusal, SessionId, Sink, Time,
+};
 
-use self::{client::Client, outlet::Outlet};
+use self::{client::Client, monitor::Monitor, outlet::Outlet};
 pub(crate) use self::{
     closes::Closed,
     inspect::{Question, SessionInfo, Wanted, Whose},
@@ -38,8 +41,9 @@ use crate::{
     config::EndpointConfig,
     metrics::EndpointMetrics,
     random::Random,
-    recording::{Recording, Ring},
+    recording::{Breach, Disk, Recording, Ring},
     server::Place,
+    spans::{self, Parent},
     transport::Transport,
 };
 
@@ -67,6 +71,8 @@ pub(crate) enum Command {
         place: Place,
         /// Its address.
         client: IpAddr,
+        /// What the spans of its session have for their parent, where there are any.
+        trace: Option<Parent>,
     },
     /// An admitted client did not stay for the handshake's end.
     Abandon {
@@ -99,8 +105,11 @@ pub(crate) async fn run(
     metrics: Arc<EndpointMetrics>,
     commands: mpsc::Receiver<Command>,
     status: watch::Sender<Status>,
+    breaches: mpsc::Sender<Breach>,
+    disk: Option<Disk>,
+    spans: Option<Arc<spans::Shared>>,
 ) {
-    let hub = Rc::new(Hub::new(config, metrics));
+    let hub = Rc::new(Hub::new(config, metrics, breaches, disk, spans));
     driver::drive(hub, commands, status).await;
 }
 
@@ -154,20 +163,75 @@ struct Machine {
     endpoint: Endpoint<Payload>,
     outlet: Outlet,
     recorder: Option<Ring>,
+    monitor: Option<Monitor>,
+}
+
+impl Machine {
+    /// Tells the machine what happened.
+    fn input(&mut self, now: Time, input: Input<'_, Payload>, origin_unix_ms: impl FnOnce() -> u64) {
+        let Machine { endpoint, outlet, recorder, monitor } = self;
+        outlet.now = now;
+        let Some(monitor) = monitor else { return handle(recorder, endpoint, now, input, outlet) };
+        let handed = monitor.step(endpoint, now, input, outlet, |endpoint, input, out| {
+            handle(recorder, endpoint, now, input, out);
+        });
+        if let Some(broken) = handed {
+            monitor.report(&broken, now, || {
+                let excerpt = recorder.as_ref()?.excerpt();
+                Some(Recording { excerpt, origin_unix_ms: origin_unix_ms() })
+            });
+        }
+    }
+
+    /// Whether something is due that a watched machine is to do in a step of its own.
+    fn is_due(&self, now: Time) -> bool {
+        self.monitor.is_some() && self.endpoint.next_deadline().is_some_and(|due| due <= now)
+    }
+}
+
+/// Hands an input to the machine, and to the recorder, where there is one.
+fn handle(
+    recorder: &mut Option<Ring>,
+    endpoint: &mut Endpoint<Payload>,
+    now: Time,
+    input: Input<'_, Payload>,
+    out: &mut impl Sink<Payload>,
+) {
+    match recorder {
+        Some(recorder) => recorder.step(endpoint, now, input, out),
+        None => endpoint.handle(now, input, out),
+    }
 }
 
 impl Hub {
-    fn new(config: Rc<EndpointConfig>, metrics: Arc<EndpointMetrics>) -> Self {
+    fn new(
+        config: Rc<EndpointConfig>,
+        metrics: Arc<EndpointMetrics>,
+        breaches: mpsc::Sender<Breach>,
+        disk: Option<Disk>,
+        spans: Option<Arc<spans::Shared>>,
+    ) -> Self {
         let clock = Clock::start();
         let mut random = Random::new();
         let mut settings = config.settings.clone();
         settings.seed = random.number();
         let endpoint = Endpoint::new(settings, clock.now());
+        let recorder = Ring::new(config.recording_bytes_max, &endpoint, clock.now());
+        let origin_unix_ms = unix_millis().saturating_sub(clock.now().0);
+        let tap = disk.map(|disk| disk.tap(&config.name, origin_unix_ms, Arc::clone(&metrics)));
+        let recorder = match (recorder, tap) {
+            (Some(recorder), Some(tap)) => Some(recorder.on_disk(tap)),
+            (recorder, _) => recorder,
+        };
+        let monitor = config
+            .watched
+            .then(|| Monitor::new(Rc::clone(&config), Arc::clone(&metrics), breaches, random.number()));
         Hub {
             machine: RefCell::new(Machine {
-                recorder: Ring::new(config.recording_bytes_max, &endpoint, clock.now()),
+                recorder,
                 endpoint,
-                outlet: Outlet::new(Rc::clone(&config), Arc::clone(&metrics), random),
+                outlet: Outlet::new(Rc::clone(&config), Arc::clone(&metrics), random, spans),
+                monitor,
             }),
             patience: Patience::of(&config),
             config,
@@ -189,17 +253,22 @@ impl Hub {
 
     /// Tells the machine what happened. What it wants done is gathered until [`Hub::end_turn`].
     fn input(&self, now: Time, input: Input<'_, Payload>) {
-        let Machine { endpoint, outlet, recorder } = &mut *self.machine.borrow_mut();
-        outlet.now = now;
-        match recorder {
-            Some(recorder) => recorder.step(endpoint, now, input, outlet),
-            None => endpoint.handle(now, input, outlet),
+        let machine = &mut *self.machine.borrow_mut();
+        let origin = || self.origin_unix_ms();
+        if machine.is_due(now) && input != Input::Deadline {
+            machine.input(now, Input::Deadline, origin);
         }
+        machine.input(now, input, origin);
+    }
+
+    /// When the machine's time began.
+    fn origin_unix_ms(&self) -> u64 {
+        unix_millis().saturating_sub(self.clock.now().0)
     }
 
     /// What has happened lately.
     fn recording(&self) -> Option<Recording> {
-        let origin_unix_ms = unix_millis().saturating_sub(self.clock.now().0);
+        let origin_unix_ms = self.origin_unix_ms();
         let machine = self.machine.borrow();
         machine.recorder.as_ref().map(|ring| Recording { excerpt: ring.excerpt(), origin_unix_ms })
     }
@@ -225,6 +294,9 @@ impl Hub {
             self.metrics.link_to_client.observe(took, delivered);
         }
         let Machine { endpoint, outlet, .. } = &mut *self.machine.borrow_mut();
+        if let Some(passing) = &mut outlet.passing {
+            passing.turn_ends(|| self.clock.micros().saturating_sub(self.turn_at.get()));
+        }
         // One that is awake, or has been called, looks for itself before it sleeps.
         if outlet.is_driver_asleep() {
             let deadline = endpoint.next_deadline().into_iter().chain(outlet.next_deadline()).min();

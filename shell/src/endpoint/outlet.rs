@@ -27,6 +27,7 @@ use crate::{
     config::EndpointConfig,
     metrics::{DropKind, EndpointMetrics, end_cause, fault},
     random::Random,
+    spans::{Parent, Passing, Shared},
     ws::{Opcode, frame},
 };
 
@@ -73,6 +74,8 @@ pub(super) struct Outlet {
     pub(super) link_queue: Queue,
     /// When messages that lie in there were read.
     link_passage: Passage,
+    /// Messages that are traced, where any are.
+    pub(super) passing: Option<Passing>,
     orders: VecDeque<LinkOrder>,
     pub(super) link_phase: LinkPhase,
     /// The machine stops whoever sends.
@@ -100,7 +103,12 @@ pub(super) struct Outlet {
 }
 
 impl Outlet {
-    pub(super) fn new(config: Rc<EndpointConfig>, metrics: Arc<EndpointMetrics>, random: Random) -> Self {
+    pub(super) fn new(
+        config: Rc<EndpointConfig>,
+        metrics: Arc<EndpointMetrics>,
+        random: Random,
+        spans: Option<Arc<Shared>>,
+    ) -> Self {
         metrics.link.enter(LinkPhase::Down, unix_millis());
         Outlet {
             patience: Patience::of(&config),
@@ -116,6 +124,7 @@ impl Outlet {
             closes: Closes::default(),
             link_queue: Queue::new(LINK_QUEUE_KEEP_BYTES),
             link_passage: Passage::default(),
+            passing: spans.map(Passing::new),
             orders: VecDeque::new(),
             link_phase: LinkPhase::Down,
             link_full: false,
@@ -265,11 +274,15 @@ impl Outlet {
     /// The link's socket has taken some of its queue, `now` in microseconds.
     pub(super) fn link_took(&mut self, now: u64) {
         self.link_passage.has_left(self.link_queue.out(), now, &self.metrics.client_to_link);
+        if let Some(passing) = &mut self.passing {
+            passing.link_took(self.link_queue.out(), now);
+        }
     }
 
     /// What was queued for a link is gone with it.
-    pub(super) fn clear_link(&mut self) {
+    pub(super) fn clear_link(&mut self, now: u64) {
         self.link_queue.clear();
+        self.passing.iter_mut().for_each(|passing| passing.link_lost(now));
         self.link_passage.clear();
         self.link_pongs = Pongs::new(LINK_PONGS_MAX);
     }
@@ -311,7 +324,18 @@ impl Outlet {
         frame::write_masked(opcode, key, size_hint, self.link_queue.bytes_mut(), payload)
     }
 
-    fn event(&mut self, event: Event<'_, Payload>) -> usize {
+    /// What the spans of a session have for their parent, where it is traced.
+    fn trace(&self, session: SessionId) -> Option<Parent> {
+        self.passing.as_ref()?;
+        self.clients
+            .get(session.slot as usize)?
+            .as_ref()
+            .filter(|client| client.session == session)?
+            .trace
+            .get()
+    }
+
+    fn event(&mut self, session: SessionId, event: Event<'_, Payload>) -> usize {
         // What surrounds the constant part and the data: enough for the longest event.
         const SURROUNDINGS: usize = 32;
         match event {
@@ -326,6 +350,9 @@ impl Outlet {
                     self.queue_for_link(Opcode::Text, hint, |out| language::encode_message(who, &data, out));
                 self.metrics.from_clients.add(payload.len());
                 self.link_passage.note(self.link_queue.end(), payload.read_at, 1);
+                if let (Some(parent), Some(passing)) = (self.trace(session), &mut self.passing) {
+                    passing.to_link(parent, session, payload.len(), self.link_queue.end(), payload.read_at);
+                }
                 bytes
             }
             Event::Close { who } => {
@@ -443,12 +470,16 @@ impl Outlet {
 impl Sink<Payload> for Outlet {
     fn emit(&mut self, output: Output<'_, Payload>) -> usize {
         match output {
-            Output::Event { event, .. } => return self.event(event),
+            Output::Event { session, event, .. } => return self.event(session, event),
             Output::Message { session, data } => {
-                self.metrics.to_clients.add(match data {
+                let bytes = match data {
                     Data::Text(text) => text.len(),
                     Data::Binary(bytes) => bytes.len(),
-                });
+                };
+                self.metrics.to_clients.add(bytes);
+                if let (Some(parent), Some(passing)) = (self.trace(session), &mut self.passing) {
+                    passing.to_client(parent, session, bytes);
+                }
                 return self.with_client(session, |client| match data {
                     Data::Text(text) => client.queue_message(Opcode::Text, text.as_bytes()),
                     Data::Binary(bytes) => client.queue_message(Opcode::Binary, bytes),

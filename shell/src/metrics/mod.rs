@@ -19,6 +19,7 @@ use std::{
 };
 
 use trunkline_core::{Figures, LinkPhase};
+use trunkline_laws::Law;
 
 pub(crate) use self::{
     causes::{DROP_CAUSES, DropKind, END_CAUSES, FAULTS, end_cause, end_name, fault},
@@ -109,6 +110,11 @@ pub(crate) struct EndpointMetrics {
     pub(crate) connects: Counter,
     pub(crate) pong_timeouts: Counter,
     pub(crate) link_full: Counter,
+    /// Where it is watched: steps that were held against the laws, and those that broke one.
+    pub(crate) law_steps: Counter,
+    pub(crate) law_breaches: Counters<{ Law::WATCHED.len() }>,
+    /// Steps that the recording on disk has not.
+    pub(crate) recording_missed: Counter,
     pub(crate) client_to_link: Histogram,
     pub(crate) link_to_client: Histogram,
     pub(crate) link: LinkTimes,

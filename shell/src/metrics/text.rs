@@ -9,6 +9,7 @@ use super::{
     BOUNDS_MICROS, Counters, DROP_CAUSES, END_CAUSES, EndpointMetrics, FAULTS, Histogram, PHASES, Process,
 };
 use crate::config::EndpointConfig;
+use trunkline_laws::Law;
 
 /// What is scraped.
 pub(crate) struct Scraped<'a> {
@@ -18,6 +19,8 @@ pub(crate) struct Scraped<'a> {
     pub(crate) connections: usize,
     pub(crate) connections_max: usize,
     pub(crate) draining: bool,
+    /// Spans that a collector has taken, and that none will.
+    pub(crate) spans: (u64, u64),
     /// In milliseconds of Unix time.
     pub(crate) started_at: u64,
     pub(crate) now: u64,
@@ -31,6 +34,8 @@ pub(crate) fn write(scraped: &Scraped<'_>) -> (Vec<u8>, &'static str) {
     of_sessions(scraped, &mut families);
     of_queues(scraped, &mut families);
     of_links(scraped, &mut families);
+    of_laws(scraped, &mut families);
+    of_recordings(scraped, &mut families);
     of_process(scraped, &mut families);
     // Whoever encodes a family without a metric gets an error.
     families.retain(|family| !family.get_metric().is_empty());
@@ -53,6 +58,11 @@ fn of_gateway(s: &Scraped<'_>, to: &mut Families) {
     single(to, connections, s.connections as f64);
     let most = gauge("trunkline_connections_limit", "How many there may be: limits.connections_max.");
     single(to, most, s.connections_max as f64);
+    let (exported, dropped) = s.spans;
+    let taken = counter("trunkline_spans_exported_total", "Spans that the collector has taken.");
+    single(to, taken, exported as f64);
+    let lost = "Spans that were dropped: too many waited, or the collector did not take them.";
+    single(to, counter("trunkline_spans_dropped_total", lost), dropped as f64);
     let mut handshakes = counter(
         "trunkline_handshakes_total",
         "Handshakes by their answer; without an endpoint where none was found yet.",
@@ -152,6 +162,25 @@ fn of_links(s: &Scraped<'_>, to: &mut Families) {
     let full = "Whether senders are stopped because the link takes no more.";
     s.gauge(to, "trunkline_link_full", full, |_, m| m.load.link_full.get());
     s.counter(to, "trunkline_link_stalls_total", "How often the link was full.", |m| m.link_full.get());
+}
+
+fn of_recordings(s: &Scraped<'_>, to: &mut Families) {
+    let missed = "Steps that the recording on disk does not have.";
+    s.counter(to, "trunkline_recording_missed_steps_total", missed, |m| m.recording_missed.get());
+}
+
+/// Of the endpoints that are watched; a family without any is left out.
+fn of_laws(s: &Scraped<'_>, to: &mut Families) {
+    let mut steps = counter("trunkline_law_steps_total", "Steps that were held against the laws.");
+    let mut breaches = counter("trunkline_law_breaches_total", "Steps that broke a law, by law.");
+    for (config, metrics) in s.endpoints.iter().filter(|(config, _)| config.watched) {
+        let endpoint = ("endpoint", config.name.as_str());
+        add(&mut steps, &[endpoint], metrics.law_steps.get() as f64);
+        for (law, count) in Law::WATCHED.iter().zip(metrics.law_breaches.all()) {
+            add(&mut breaches, &[endpoint, ("law", law.name())], count as f64);
+        }
+    }
+    to.extend([steps, breaches]);
 }
 
 /// By the names that Prometheus' own libraries give them.

@@ -16,7 +16,7 @@ use crate::{
     server::Front,
 };
 
-/// Recordings of an endpoint that are kept; older ones are deleted.
+/// Recordings of one kind that are kept of an endpoint; older ones are deleted.
 const KEPT_MAX: usize = 16;
 
 /// What an endpoint's thread hands out.
@@ -34,49 +34,91 @@ impl Recording {
     }
 }
 
-/// Writes down what is known of each endpoint whenever `wanted` says so.
-pub(crate) async fn keep(front: Rc<Front>, folder: Option<PathBuf>, mut wanted: mpsc::Receiver<()>) {
-    while wanted.recv().await.is_some() {
-        let Some(folder) = &folder else {
-            tracing::warn!(target: "gateway", "nothing is written down: recording.folder is not configured");
-            continue;
-        };
-        for gate in &front.gates {
+/// An endpoint has broken a law.
+#[derive(Debug)]
+pub(crate) struct Breach {
+    /// Which endpoint.
+    pub(crate) endpoint: String,
+    /// What had happened before, and the step that breaks it.
+    pub(crate) recording: Recording,
+}
+
+/// Who writes recordings down.
+pub(crate) struct Keeper {
+    pub(crate) front: Rc<Front>,
+    /// Where to.
+    pub(crate) folder: Option<PathBuf>,
+}
+
+impl Keeper {
+    /// Writes down what is known of each endpoint whenever `wanted` says so, and of one that has broken a law.
+    pub(crate) async fn keep(self, wanted: Option<mpsc::Receiver<()>>, mut breaches: mpsc::Receiver<Breach>) {
+        let mut wanted = wanted.unwrap_or_else(|| mpsc::channel(1).1);
+        loop {
+            tokio::select! {
+                Some(()) = wanted.recv() => self.keep_all().await,
+                Some(breach) = breaches.recv() => {
+                    let endpoint = breach.endpoint.clone();
+                    self.write(&endpoint, move |folder| write_breach(folder, &breach)).await;
+                }
+                else => return,
+            }
+        }
+    }
+
+    async fn keep_all(&self) {
+        for gate in &self.front.gates {
             let (answer, recorded) = oneshot::channel();
             // One that has gone has nothing to tell.
             if gate.commands.send(Command::Inspect(Question::Recording { answer })).await.is_err() {
                 continue;
             }
             let Ok(Some(recording)) = recorded.await else { continue };
-            let (folder, endpoint) = (folder.clone(), gate.config.name.clone());
-            let written = tokio::task::spawn_blocking(move || write(&folder, &endpoint, &recording)).await;
-            let endpoint = &gate.config.name;
-            match written.map_err(io::Error::other).flatten() {
-                Ok(file) => tracing::info!(target: "gateway", endpoint, ?file, "recording written"),
-                Err(error) => tracing::error!(target: "gateway", endpoint, %error, "recording not written"),
-            }
+            let name = gate.config.name.clone();
+            self.write(&gate.config.name, move |folder| write(folder, &name, &name, &recording)).await;
+        }
+    }
+
+    async fn write(&self, endpoint: &str, write: impl FnOnce(&Path) -> io::Result<PathBuf> + Send + 'static) {
+        let Some(folder) = self.folder.clone() else {
+            tracing::warn!(target: "gateway", "nothing is written down: recording.folder is not configured");
+            return;
+        };
+        let written = tokio::task::spawn_blocking(move || write(&folder)).await;
+        match written.map_err(io::Error::other).flatten() {
+            Ok(file) => tracing::info!(target: "gateway", endpoint, ?file, "recording written"),
+            Err(error) => tracing::error!(target: "gateway", endpoint, %error, "recording not written"),
         }
     }
 }
 
-/// Writes one recording, which is for its owner alone to read: it names users.
-fn write(folder: &Path, endpoint: &str, recording: &Recording) -> io::Result<PathBuf> {
-    let file = folder.join(format!("{endpoint}.{:013}.jsonl", unix_millis()));
+/// Writes down what had happened before a breach, and the step that is one.
+pub(crate) fn write_breach(folder: &Path, breach: &Breach) -> io::Result<PathBuf> {
+    let Breach { endpoint, recording } = breach;
+    write(folder, &format!("{endpoint}.law"), endpoint, recording)
+}
+
+/// Creates a file for its owner alone to read: recordings name users.
+pub(super) fn create(path: &Path) -> io::Result<fs::File> {
+    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+/// Writes one recording.
+fn write(folder: &Path, name: &str, endpoint: &str, recording: &Recording) -> io::Result<PathBuf> {
+    let file = folder.join(format!("{name}.{:013}.jsonl", unix_millis()));
     let part = file.with_extension("part");
-    let mut options = fs::OpenOptions::new();
-    let opened = options.write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-    let mut to = io::BufWriter::new(opened);
+    let mut to = io::BufWriter::new(create(&part)?);
     recording.write(endpoint, &mut to)?;
     drop(to);
     fs::rename(&part, &file)?;
-    delete_old(folder, endpoint)?;
+    delete_old(folder, name, KEPT_MAX)?;
     Ok(file)
 }
 
-fn delete_old(folder: &Path, endpoint: &str) -> io::Result<()> {
+/// Deletes all but the newest files of this name.
+pub(super) fn delete_old(folder: &Path, prefix: &str, kept_max: usize) -> io::Result<()> {
     let is_of = |name: &str| {
-        let date =
-            name.strip_prefix(endpoint).and_then(|rest| rest.strip_prefix('.')?.strip_suffix(".jsonl"));
+        let date = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('.')?.strip_suffix(".jsonl"));
         date.is_some_and(|date| date.len() == 13 && date.bytes().all(|byte| byte.is_ascii_digit()))
     };
     let mut names = Vec::new();
@@ -84,7 +126,7 @@ fn delete_old(folder: &Path, endpoint: &str) -> io::Result<()> {
         names.extend(entry?.file_name().into_string().ok().filter(|name| is_of(name)));
     }
     names.sort_unstable();
-    for name in names.iter().rev().skip(KEPT_MAX) {
+    for name in names.iter().rev().skip(kept_max) {
         fs::remove_file(folder.join(name))?;
     }
     Ok(())

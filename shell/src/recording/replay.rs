@@ -1,4 +1,5 @@
-//! A recording is played again, told as a story, and held against what the machine said when it was made.
+//! A recording is played again, told as a story, and held against what the machine said when it was made, and against the
+//! laws.
 
 use std::{
     collections::HashMap,
@@ -11,11 +12,16 @@ use trunkline_core::{
     recording::{Weight, words},
 };
 
+use trunkline_laws::{
+    Laws, Looks, Violation,
+    said::{Msg, Said, heard},
+};
+
 use super::file;
 
-/// Steps that say something else than they did which are shown; once the machine has gone another way, more tell
-/// nothing.
-const DIFFERENCES_SHOWN_MAX: u64 = 10;
+/// Steps that say something else than they did, and steps that break a law, of which that is shown; once the machine has
+/// gone another way, more tell nothing.
+const SHOWN_MAX: u64 = 10;
 
 /// What came of a replay.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -24,20 +30,23 @@ pub struct Outcome {
     pub steps: u64,
     /// Steps in which this version says something else than the one that made the recording.
     pub differences: u64,
+    /// Steps in which this version breaks a law.
+    pub breaches: u64,
 }
 
 /// Plays a recording, and tells it: all of it, or what concerns one user.
 ///
 /// # Errors
 ///
-/// It is no recording, or what is told cannot be written.
+/// It is no recording, it begins with a state that no machine can be in, or what is told cannot be written.
 ///
 /// # Panics
 ///
-/// The machine finds that it is broken, or the recording was made up.
+/// The machine finds that it is broken, or the recording was made up so well that this was not seen before.
 pub fn replay(from: &mut impl BufRead, user: Option<&str>, to: &mut impl Write) -> Result<Outcome, String> {
     let (title, machine) = file::read_head(from)?;
-    let mut player = Player { names: Names::of(&machine), machine, user, outcome: Outcome::default() };
+    let laws = Laws::begin(&machine, Looks::ALL, mark);
+    let mut player = Player { names: Names::of(&machine), machine, laws, user, outcome: Outcome::default() };
     let told = format!(
         "{} of version {}, {} sessions; 0 ms is {} in Unix milliseconds\n",
         title.endpoint,
@@ -45,6 +54,11 @@ pub fn replay(from: &mut impl BufRead, user: Option<&str>, to: &mut impl Write) 
         player.names.0.len(),
         title.origin_unix_ms
     );
+    let missed = match title.missed {
+        0 => String::new(),
+        steps => format!("{steps} steps before this are missing: the disk did not keep up\n"),
+    };
+    let told = told + &missed;
     let unwritten = |error: io::Error| error.to_string();
     to.write_all(told.as_bytes()).map_err(unwritten)?;
     for (index, text) in from.lines().enumerate() {
@@ -57,6 +71,7 @@ pub fn replay(from: &mut impl BufRead, user: Option<&str>, to: &mut impl Write) 
 
 struct Player<'a> {
     machine: Endpoint<Weight>,
+    laws: Laws,
     names: Names,
     user: Option<&'a str>,
     outcome: Outcome,
@@ -74,20 +89,37 @@ impl Player<'_> {
         let mut concerns = self.user.is_none_or(|user| concerns(&input, user, &self.names));
         let (mut said, mut lines) = (Vec::new(), Vec::new());
         let names = &mut self.names;
-        file::play(&mut self.machine, at, input, &queued, |output, value| {
-            if let Output::Admit { session } = output {
-                names.add(*session, &asks);
+        let mut queued = queued.into_iter();
+        // What is due is done first by any input; the laws want to see it by itself.
+        let due = self.machine.next_deadline().is_some_and(|due| due <= at) && input != Input::Deadline;
+        for input in [due.then_some(Input::Deadline), Some(input)].into_iter().flatten() {
+            let (given, mut heard) = (heard(&input, mark), Vec::new());
+            file::play(&mut self.machine, at, input, &mut queued, |output, value, bytes| {
+                if let Output::Admit { session } = output {
+                    names.add(*session, &asks);
+                }
+                if let (Some(user), Some(session)) = (self.user, session_of(output)) {
+                    concerns |= names.user(session) == user;
+                }
+                lines.push(words::output(output, &asks, |id| names.name(id)));
+                heard.push(Said::of(output, bytes, mark));
+                said.push(value);
+            });
+            if let Err(Violation { law, what, .. }) =
+                self.laws.step(at, &given, &heard, self.machine.next_deadline())
+            {
+                self.laws = Laws::begin(&self.machine, Looks::ALL, mark);
+                self.outcome.breaches += 1;
+                if self.outcome.breaches <= SHOWN_MAX {
+                    concerns = true;
+                    lines.push(format!("✗ {} is broken: {}", law.name(), line(&what)));
+                }
             }
-            if let (Some(user), Some(session)) = (self.user, session_of(output)) {
-                concerns |= names.user(session) == user;
-            }
-            lines.push(words::output(output, &asks, |id| names.name(id)));
-            said.push(value);
-        });
+        }
         self.outcome.steps += 1;
         if said != recorded {
             self.outcome.differences += 1;
-            if self.outcome.differences <= DIFFERENCES_SHOWN_MAX {
+            if self.outcome.differences <= SHOWN_MAX {
                 concerns = true;
                 lines.push("≠ when it was recorded, this was said:".to_owned());
                 lines.extend(recorded.iter().map(|value| format!("  {value}")));
@@ -95,6 +127,24 @@ impl Player<'_> {
         }
         if concerns { tell(at, &happened, &lines) } else { String::new() }
     }
+}
+
+/// All that is known of a message.
+fn mark(&Weight(size): &Weight) -> Msg {
+    Msg { number: 0, size }
+}
+
+/// On one line, whatever names are in it.
+fn line(text: &str) -> String {
+    let mut line = String::new();
+    for character in text.chars() {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
 }
 
 /// A step in the form of the stories of the tests.

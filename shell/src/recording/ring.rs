@@ -6,6 +6,7 @@
 use serde::{Serialize, Serializer};
 use trunkline_core::{Endpoint, Input, Output, Sink, Time, recording::Weight};
 
+use super::disk;
 use crate::endpoint::Payload;
 
 /// A payload is written down as what it weighs.
@@ -22,6 +23,8 @@ pub(crate) struct Ring {
     newer: Segment,
     /// What the sink has queued for the link and for clients in this step, each time it was asked to.
     queued: Vec<usize>,
+    /// Where all goes on to disk.
+    disk: Option<disk::Tap>,
 }
 
 /// The state at some time, and the steps from there on: time since the last, input, bytes queued.
@@ -46,7 +49,20 @@ impl Ring {
     /// Holds about `bytes_max` of steps; `None`: nothing is to be recorded.
     pub(crate) fn new(bytes_max: usize, endpoint: &Endpoint<Payload>, now: Time) -> Option<Self> {
         let begin = || Segment::begin(Segment::default(), endpoint, now);
-        (bytes_max > 0).then(|| Ring { bytes_max, older: None, newer: begin(), queued: Vec::new() })
+        (bytes_max > 0).then(|| Ring {
+            bytes_max,
+            older: None,
+            newer: begin(),
+            queued: Vec::new(),
+            disk: None,
+        })
+    }
+
+    /// All goes on to disk, too.
+    pub(crate) fn on_disk(mut self, mut tap: disk::Tap) -> Self {
+        tap.begin(self.newer.state.clone(), self.newer.from);
+        self.disk = Some(tap);
+        self
     }
 
     /// Hands `input` to the machine, and writes it down.
@@ -59,17 +75,24 @@ impl Ring {
     ) {
         let idle = matches!(input, Input::Deadline) && endpoint.next_deadline().is_none_or(|due| due > now);
         if idle {
+            self.disk.iter_mut().for_each(|disk| disk.pass_on(now));
             return endpoint.handle(now, input, out);
         }
+        let before = self.newer.steps.len();
         self.newer.input(now, &input);
         self.queued.clear();
         let mut tap = Tap { out, queued: &mut self.queued };
         endpoint.handle(now, input, &mut tap);
         self.newer.write(&self.queued);
+        if let Some(disk) = &mut self.disk
+            && disk.step(self.newer.steps.get(before..).unwrap_or_default(), now)
+        {
+            disk.begin(postcard::to_allocvec(endpoint).unwrap_or_default(), self.newer.until);
+        }
         // A state is written down no more often than it is small beside the steps.
         if self.newer.steps.len() >= (self.bytes_max / 2).max(self.newer.state.len()) {
             let reused = self.older.take().unwrap_or_default();
-            let begun = Segment::begin(reused, endpoint, now);
+            let begun = Segment::begin(reused, endpoint, self.newer.until);
             self.older = Some(std::mem::replace(&mut self.newer, begun));
         }
     }

@@ -43,6 +43,7 @@ use crate::{
     endpoint::Command,
     jwks::Ending,
     net::TcpStream,
+    spans::{self, Parent},
     token::{self, Claims, Denied},
     transport::Transport,
 };
@@ -72,15 +73,52 @@ pub(super) async fn answer(
     visit: Option<&Visit>,
 ) -> Answered {
     let upgrade = hyper::upgrade::on(&mut request);
-    let found = visit.ok_or(Answer::NotFound).and_then(|visit| Ok((find(front, &request, visit)?, visit)));
+    let traced =
+        front.tracer.as_ref().and_then(|tracer| Some((tracer, tracer.handshake(request.headers())?)));
+    let Some((tracer, handshake)) = traced else {
+        return negotiate(front, &request, upgrade, peer, visit, None).await.0;
+    };
+    let trace = Some(handshake.parent());
+    let (response, seen) = negotiate(front, &request, upgrade, peer, visit, trace).await;
+    let answer = spans::Answered {
+        method: request.method().as_str(),
+        secure: front.tls.is_some(),
+        status: response.status().as_u16(),
+        refused: seen.refused,
+        endpoint: seen.gate.map(|gate| (gate.config.name.as_str(), gate.config.path.as_str())),
+        session: seen.session,
+    };
+    tracer.answered(handshake, &answer);
+    response
+}
+
+/// What has been seen of a handshake, for its span.
+struct Seen<'a> {
+    gate: Option<&'a Gate>,
+    refused: Option<&'static str>,
+    session: Option<SessionId>,
+}
+
+async fn negotiate<'a>(
+    front: &'a Rc<Front>,
+    request: &'a Request<Incoming>,
+    upgrade: OnUpgrade,
+    peer: SocketAddr,
+    visit: Option<&Visit>,
+    trace: Option<Parent>,
+) -> (Answered, Seen<'a>) {
+    let found = visit.ok_or(Answer::NotFound).and_then(|visit| Ok((find(front, request, visit)?, visit)));
     let client = visit.map_or(peer.ip(), Visit::client);
-    let refuse = |answer, gate| refuse(front, answer, gate, peer, client);
+    let refuse = |answer: Answer, gate| {
+        let seen = Seen { gate, refused: Some(answer.code()), session: None };
+        (refuse(front, answer, gate, peer, client), seen)
+    };
     let (found, visit) = match found {
         Ok(found) => found,
         Err(answer) => return refuse(answer, None),
     };
     let gate = found.gate;
-    let welcome = match decide(front, found, visit, &request).await {
+    let welcome = match decide(front, found, visit, request).await {
         Ok(welcome) => welcome,
         Err(answer) => return refuse(answer, Some(gate)),
     };
@@ -88,8 +126,9 @@ pub(super) async fn answer(
     let (endpoint, user, session) = (&gate.config.name, &welcome.user, welcome.session);
     tracing::debug!(target: "handshake", endpoint, %peer, %client, ?user, ?session, "admitted");
     gate.answers.count(ADMITTED);
-    tokio::task::spawn_local(hand_on(welcome, upgrade));
-    response
+    let seen = Seen { gate: Some(gate), refused: None, session: Some(session) };
+    tokio::task::spawn_local(hand_on(welcome, upgrade, trace));
+    (response, seen)
 }
 
 /// The endpoint that is asked for.
@@ -331,10 +370,10 @@ fn explain(answer: Answer) -> String {
 
 /// Hands an admitted client's connection on to its endpoint, once the 101 is written; a client that does not get it
 /// has left.
-async fn hand_on(welcome: Welcome, upgrade: OnUpgrade) {
+async fn hand_on(welcome: Welcome, upgrade: OnUpgrade, trace: Option<Parent>) {
     let Welcome { session, commands, place, client, .. } = welcome;
     let command = match upgrade.await.ok().and_then(take_socket) {
-        Some((transport, early)) => Command::Attach { session, transport, early, place, client },
+        Some((transport, early)) => Command::Attach { session, transport, early, place, client, trace },
         None => Command::Abandon { session },
     };
     // The driver takes commands for as long as it lives.

@@ -39,6 +39,7 @@ use crate::{
     jwks::Keeper,
     metrics::EndpointMetrics,
     net::{self, TcpListener, TcpStream},
+    spans::Tracer,
     tls::{self, ServerTls},
     transport::Transport,
 };
@@ -76,6 +77,8 @@ pub(crate) struct Front {
     pub answers: Answers,
     pub draining: Cell<bool>,
     pub door: Rc<Doorkeeper>,
+    /// What makes spans of handshakes, where there are any.
+    pub tracer: Option<Tracer>,
     /// Places for clients.
     pub connections: Arc<Semaphore>,
     /// Places for handshakes that wait for newer keys.

@@ -56,6 +56,33 @@ fn to_client(bencher: Bencher<'_, '_>, sessions: u32) {
     assert!(busy.relayed().1 >= 1_000_000, "all was relayed");
 }
 
+/// As `from_client`, with the laws beside it as in a gateway; what they cost is the difference.
+#[divan::bench(args = [1, 10_000, 100_000], sample_count = 2_000, sample_size = 200)]
+fn from_client_under_laws(bencher: Bencher<'_, '_>, sessions: u32) {
+    let mut busy = Busy::new(sessions).under_laws();
+    let speakers: Vec<SessionId> =
+        shuffled(sessions).into_iter().map(|number| busy.session(number)).collect();
+    let mut speakers = speakers.iter().cycle();
+    bencher.bench_local(|| {
+        if let Some(session) = speakers.next() {
+            busy.say(*session, black_box(TEXT));
+        }
+    });
+}
+
+/// As `to_client`, likewise.
+#[divan::bench(args = [1, 10_000, 100_000], sample_count = 2_000, sample_size = 200)]
+fn to_client_under_laws(bencher: Bencher<'_, '_>, sessions: u32) {
+    let mut busy = Busy::new(sessions).under_laws();
+    let users: Vec<String> = shuffled(sessions).into_iter().map(user).collect();
+    let mut users = users.iter().cycle();
+    bencher.bench_local(|| {
+        if let Some(user) = users.next() {
+            busy.send(user, black_box(TEXT));
+        }
+    });
+}
+
 #[divan::bench(args = SIZES)]
 fn encode_message(bencher: Bencher<'_, '_>, bytes: usize) {
     let (who, text) = (Identity::new("user4711", [("room", "1")]), text(bytes));

@@ -1,9 +1,16 @@
 //! A machine with many live sessions on a link that is up, for measuring what a relayed message costs. Its sink writes
 //! events as the shell does, to the end of a batch that goes out now and then, and its backend answers every Ping.
 
+use std::hash::{DefaultHasher, Hasher};
+
 use trunkline_core::{
     Endpoint, Event, Identity, Input, LinkId, Millis, Output, Payload, SessionId, Settings, Sink, Time,
     language::{self, Action, Data},
+};
+
+use crate::laws::{
+    self, Laws, Looks,
+    said::{Msg, heard},
 };
 
 /// The batch goes out when it is as large as this.
@@ -31,6 +38,8 @@ pub struct Busy {
     now: Time,
     messages: u32,
     sessions: Vec<SessionId>,
+    /// The laws, where they watch, and what they hear in a step.
+    laws: Option<(Laws, Vec<laws::said::Said>)>,
 }
 
 #[derive(Debug, Default)]
@@ -61,7 +70,7 @@ impl Busy {
         endpoint.handle(now, Input::Deadline, &mut wire);
         let link = wire.link.expect("a new machine dials");
         endpoint.handle(now, Input::LinkUp { link }, &mut wire);
-        let mut busy = Busy { endpoint, wire, now, messages: 0, sessions: Vec::new() };
+        let mut busy = Busy { endpoint, wire, now, messages: 0, sessions: Vec::new(), laws: None };
         busy.turn();
         for number in 0..sessions {
             let identity = Identity::new(&user(number), [("room", "1")]);
@@ -70,6 +79,13 @@ impl Busy {
             busy.turn();
         }
         busy
+    }
+
+    /// The laws watch from now on, as they do in a gateway.
+    #[must_use]
+    pub fn under_laws(mut self) -> Busy {
+        self.laws = Some((Laws::begin(&self.endpoint, Looks::FEW, mark), Vec::new()));
+        self
     }
 
     /// A session, by its number.
@@ -100,7 +116,21 @@ impl Busy {
     }
 
     fn handle(&mut self, input: Input<'_, Said>) {
-        self.endpoint.handle(self.now, input, &mut self.wire);
+        let Some((laws, said)) = &mut self.laws else {
+            return self.endpoint.handle(self.now, input, &mut self.wire);
+        };
+        let given = heard(&input, mark);
+        said.clear();
+        let wire = &mut self.wire;
+        self.endpoint.handle(self.now, input, &mut |output: Output<'_, Said>| {
+            let mut one = laws::said::Said::of(&output, 0, mark);
+            let bytes = wire.emit(output);
+            one.set_bytes(bytes);
+            said.push(one);
+            bytes
+        });
+        let judged = laws.step(self.now, &given, said, self.endpoint.next_deadline());
+        assert!(judged.is_ok(), "{judged:?}");
     }
 
     fn tick(&mut self) {
@@ -124,6 +154,12 @@ impl Busy {
             self.handle(Input::Pong { link, counter });
         }
     }
+}
+
+fn mark(payload: &Said) -> Msg {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(payload.0.as_bytes());
+    Msg { number: hasher.finish(), size: payload.0.len() }
 }
 
 impl Sink<Said> for Wire {

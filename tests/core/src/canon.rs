@@ -7,7 +7,7 @@ use trunkline_core::{
 };
 
 use crate::{
-    history::{Client, Close, Emitted, History, Link, LinkState, Session, Turns, When},
+    history::{Batch, Client, Close, Emitted, History, Link, LinkState, Session, Turns, When},
     said::{Msg, Said, What},
     world::FOREVER,
 };
@@ -18,7 +18,7 @@ pub struct Names {
     sessions: Vec<SessionId>,
     users: Vec<String>,
     identities: Vec<Identity>,
-    messages: Vec<u32>,
+    messages: Vec<u64>,
 }
 
 impl Names {
@@ -43,7 +43,7 @@ impl Names {
     }
 
     /// The number of a message.
-    pub fn message(&mut self, number: u32) -> u64 {
+    pub fn message(&mut self, number: u64) -> u64 {
         name(&mut self.messages, &number, |number| *number)
     }
 
@@ -116,9 +116,14 @@ fn bounded(span: Millis) -> Millis {
     if span == FOREVER { Millis(0) } else { span }
 }
 
-impl What {
-    /// Appends what it says.
-    pub fn key(&self, names: &mut Names, key: &mut Vec<u64>) {
+/// What has a canonical key.
+pub trait Keyed {
+    /// Appends what of it can still matter.
+    fn key(&self, names: &mut Names, key: &mut Vec<u64>);
+}
+
+impl Keyed for What {
+    fn key(&self, names: &mut Names, key: &mut Vec<u64>) {
         match self {
             What::Open => key.push(1),
             What::Message(msg) => key.extend([2, names.message(msg.number), msg.size as u64]),
@@ -127,21 +132,20 @@ impl What {
     }
 }
 
-impl History {
-    /// Appends what of it can still matter to a law.
-    pub fn key(&self, names: &mut Names, key: &mut Vec<u64>) {
+impl Keyed for History {
+    fn key(&self, names: &mut Names, key: &mut Vec<u64>) {
         key.push(self.sessions.len() as u64);
-        for session in &self.sessions {
-            self.key_session(session, names, key);
+        for session in self.sessions.iter() {
+            key_session(self, session, names, key);
         }
-        self.link.key(self, names, key);
+        key_link(&self.link, self, names, key);
         // At its end, to the millisecond, either may be done.
         let grace = Millis(bounded(self.settings.outage.grace).0 + 1);
         key.extend(self.outage.map_or([u64::MAX; 2], |since| ages(self.now, since, grace)));
         for turns in [&self.spread, &self.drain] {
             match turns {
                 None => key.push(0),
-                Some(turns) => self.key_turns(turns, names, key),
+                Some(turns) => key_turns(self, turns, names, key),
             }
         }
         let remembered = bounded(self.settings.crossing_window).max(self.settings.reopen_gap);
@@ -154,123 +158,118 @@ impl History {
         key.extend(left.into_iter().flat_map(|(user, age)| [user, age]));
         key.extend([u64::MAX, u64::from(self.stop_all) << 1 | u64::from(self.empty), self.lost]);
     }
+}
 
-    fn key_session(&self, session: &Session, names: &mut Names, key: &mut Vec<u64>) {
-        let live = session.is_live();
-        key.push(names.session(session.id));
-        names.who(&session.who, key);
-        key.push(match session.client {
-            Client::In => 0,
-            Client::Closed => 1,
-            Client::Left => 2,
-        });
-        let expires =
-            session.expires.filter(|_| live && self.settings.expiry == trunkline_core::Expiry::Close);
-        key.push(expires.map_or(u64::MAX, |at| (at - self.now).0));
-        key.push(match session.ended {
-            None => 0,
-            Some((_, EndCause::Drained)) => 1,
-            Some((_, EndCause::Expired | EndCause::Backend)) => 2,
-            Some(_) => 3,
-        });
-        let timeout = self.settings.drain.confirm_timeout;
-        let given_up = self.given_up_at(session).filter(|_| session.close != Close::NotDue);
-        key.extend(given_up.map_or([u64::MAX; 2], |at| {
-            // At the end of the timeout, and not before, it is given up.
-            [at.from, at.to].map(|at| (at - self.now).min(timeout).0)
-        }));
-        let earlier = |stops: u64| {
-            self.sessions.iter().filter(|other| other.stopped.is_some_and(|other| other < stops)).count()
-                as u64
+fn key_session(seen: &History, session: &Session, names: &mut Names, key: &mut Vec<u64>) {
+    let live = session.is_live();
+    key.push(names.session(session.id));
+    names.who(&session.who, key);
+    key.push(match session.client {
+        Client::In => 0,
+        Client::Closed => 1,
+        Client::Left => 2,
+    });
+    let expires = session.expires.filter(|_| live && seen.settings.expiry == trunkline_core::Expiry::Close);
+    key.push(expires.map_or(u64::MAX, |at| (at - seen.now).0));
+    key.push(match session.ended {
+        None => 0,
+        Some((_, EndCause::Drained)) => 1,
+        Some((_, EndCause::Expired | EndCause::Backend)) => 2,
+        Some(_) => 3,
+    });
+    let timeout = seen.settings.drain.confirm_timeout;
+    let given_up = seen.given_up_at(session).filter(|_| session.close != Close::NotDue);
+    key.extend(given_up.map_or([u64::MAX; 2], |at| {
+        // At the end of the timeout, and not before, it is given up.
+        [at.from, at.to].map(|at| (at - seen.now).min(timeout).0)
+    }));
+    let earlier = |stops: u64| {
+        seen.sessions.iter().filter(|other| other.stopped.is_some_and(|other| other < stops)).count() as u64
+    };
+    key.push(session.stopped.map_or(u64::MAX, earlier));
+    key.extend([session.queue as u64, session.queue_lost as u64, session.lost as u64]);
+    let share = seen.settings.link.share_bytes;
+    if share < usize::MAX {
+        key.push(seen.spent(session).min(share) as u64);
+    }
+    match session.opened {
+        None => key.push(0),
+        Some(opened) if seen.is_up(opened.link) => {
+            key.push(2 | u64::from(opened.again) << 2 | u64::from(opened.confirmed) << 3);
+            key.push(if opened.again {
+                age(seen.now, opened.at, bounded(seen.settings.crossing_window))
+            } else {
+                0
+            });
+        }
+        Some(_) => key.push(1),
+    }
+    let gap = seen.settings.reopen_gap;
+    let left = |left: Option<Time>| left.map_or(u64::MAX, |at| age(seen.now, at, gap));
+    match session.close {
+        Close::NotDue => key.push(0),
+        Close::Owed => key.push(1),
+        Close::Said { end, left: None } => key.extend([2, end - seen.link.sent]),
+        Close::Said { left: at, .. } => key.extend([3, left(at)]),
+        Close::Confirmed { left: at } => key.extend([4, left(at)]),
+    }
+    for messages in [&*session.line, &*session.kept, &session.sent] {
+        key.push(messages.len() as u64);
+        for msg in messages {
+            key.extend([names.message(msg.number), msg.size as u64]);
+        }
+    }
+}
+
+/// The turns of those who live; whether any did that do not, matters not.
+fn key_turns(seen: &History, turns: &Turns, names: &mut Names, key: &mut Vec<u64>) {
+    let live = |id: &SessionId| seen.session(*id).is_some_and(Session::is_live);
+    if !turns.list.iter().any(live) {
+        return key.push(1);
+    }
+    key.extend([2, turns.taken as u64]);
+    key.extend(ages(seen.now, turns.start, turns.span));
+    key.extend(turns.list.iter().map(|id| if live(id) { names.session(*id) } else { u64::MAX - 1 }));
+    key.push(u64::MAX);
+}
+
+fn key_link(link: &Link, seen: &History, names: &mut Names, key: &mut Vec<u64>) {
+    let (settings, now) = (&seen.settings.link, seen.now);
+    key.push(link.state as u64 | (link.phase as u64) << 2 | u64::from(link.id.0 == 0) << 4);
+    if link.state == LinkState::Gone {
+        key.extend(ages(now, link.since, settings.redial_min.max(settings.backoff_max)));
+    }
+    if link.state != LinkState::Up {
+        return;
+    }
+    key.extend([link.queued() as u64, u64::from(link.full) << 1 | u64::from(link.told_full)]);
+    for Batch { events, .. } in [&link.unpinged, &link.pinged] {
+        key.push(events.len() as u64);
+        for Emitted { session, what } in events {
+            key.push(names.session(*session));
+            what.key(names, key);
+        }
+    }
+    if let Some(first) = link.unpinged.since {
+        key.extend(ages(now, first, settings.confirm_delay));
+    }
+    match link.ping {
+        Some((_, at)) => key.extend(ages(now, at, bounded(settings.pong_timeout))),
+        None => key.extend([u64::MAX, age(now, link.calm_since, bounded(settings.ping_interval))]),
+    }
+    key.push(u64::from(link.announcing.is_some()));
+    for session in seen.sessions.iter() {
+        let awaited = match link.announcing {
+            Some(_) => session.is_live() && session.listed == Some(link.id),
+            None => !matches!(session.close, Close::Confirmed { .. }) && link.settling.contains(&session.id),
         };
-        key.push(session.stopped.map_or(u64::MAX, earlier));
-        key.extend([session.queue as u64, session.queue_lost as u64, session.lost as u64]);
-        let share = self.settings.link.share_bytes;
-        if share < usize::MAX {
-            key.push(session.spent.min(share) as u64);
-        }
-        match session.opened {
-            None => key.push(0),
-            Some(opened) if self.is_up(opened.link) => {
-                key.push(2 | u64::from(opened.again) << 2 | u64::from(opened.confirmed) << 3);
-                key.push(if opened.again {
-                    age(self.now, opened.at, bounded(self.settings.crossing_window))
-                } else {
-                    0
-                });
-            }
-            Some(_) => key.push(1),
-        }
-        let gap = self.settings.reopen_gap;
-        let left = |left: Option<Time>| left.map_or(u64::MAX, |at| age(self.now, at, gap));
-        match session.close {
-            Close::NotDue => key.push(0),
-            Close::Owed => key.push(1),
-            Close::Said { end, left: None } => key.extend([2, end - self.link.sent]),
-            Close::Said { left: at, .. } => key.extend([3, left(at)]),
-            Close::Confirmed { left: at } => key.extend([4, left(at)]),
-        }
-        for messages in [&session.line, &session.kept, &session.sent] {
-            key.push(messages.len() as u64);
-            for msg in messages {
-                key.extend([names.message(msg.number), msg.size as u64]);
-            }
-        }
-    }
-
-    /// The turns of those who live; whether any did that do not, matters not.
-    fn key_turns(&self, turns: &Turns, names: &mut Names, key: &mut Vec<u64>) {
-        let live = |id: &SessionId| self.session(*id).is_some_and(Session::is_live);
-        if !turns.list.iter().any(live) {
-            return key.push(1);
-        }
-        key.extend([2, turns.taken as u64]);
-        key.extend(ages(self.now, turns.start, turns.span));
-        key.extend(turns.list.iter().map(|id| if live(id) { names.session(*id) } else { u64::MAX - 1 }));
-        key.push(u64::MAX);
+        key.push(u64::from(awaited));
     }
 }
 
-impl Link {
-    fn key(&self, seen: &History, names: &mut Names, key: &mut Vec<u64>) {
-        let (settings, now) = (&seen.settings.link, seen.now);
-        key.push(self.state as u64 | (self.phase as u64) << 2 | u64::from(self.id.0 == 0) << 4);
-        if self.state == LinkState::Gone {
-            key.extend(ages(now, self.since, settings.redial_min.max(settings.backoff_max)));
-        }
-        if self.state != LinkState::Up {
-            return;
-        }
-        key.extend([self.queued() as u64, u64::from(self.full) << 1 | u64::from(self.told_full)]);
-        for events in [&self.unpinged, &self.pinged] {
-            key.push(events.len() as u64);
-            for Emitted { session, what, .. } in events {
-                key.push(names.session(*session));
-                what.key(names, key);
-            }
-        }
-        if let Some(first) = self.unpinged.first() {
-            key.extend(ages(now, first.at, settings.confirm_delay));
-        }
-        match self.ping {
-            Some((_, at)) => key.extend(ages(now, at, bounded(settings.pong_timeout))),
-            None => key.extend([u64::MAX, age(now, self.calm_since, bounded(settings.ping_interval))]),
-        }
-        key.push(u64::from(self.announcing.is_some()));
-        let list = self.announcing.as_ref().unwrap_or(&self.settling);
-        for session in &seen.sessions {
-            let matters = match self.announcing {
-                Some(_) => session.is_live(),
-                None => !matches!(session.close, Close::Confirmed { .. }),
-            };
-            key.push(u64::from(matters && list.contains(&session.id)));
-        }
-    }
-}
-
-impl Said {
-    /// Appends what it says, but for the numbers of links and Pings.
-    pub fn key(&self, names: &mut Names, key: &mut Vec<u64>) {
+/// But for the numbers of links and Pings.
+impl Keyed for Said {
+    fn key(&self, names: &mut Names, key: &mut Vec<u64>) {
         let cause = |cause: &DropCause| *cause as u64;
         match self {
             Said::Admit(id) => key.extend([0, names.session(*id)]),
@@ -281,7 +280,7 @@ impl Said {
                 what.key(names, key);
             }
             Said::Message { session, data, .. } => {
-                key.extend([3, names.session(*session), hash(&format!("{data:?}"))]);
+                key.extend([3, names.session(*session), hash(data)]);
             }
             Said::Close { session, code, reason, queued } => {
                 key.extend([4, names.session(*session), u64::from(code.get()), hash(reason), *queued as u64]);

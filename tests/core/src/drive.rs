@@ -392,7 +392,7 @@ pub fn count(reached: &mut Reached, seen: &History, input: &Given, said: &[Said]
             Said::Stop(session) => {
                 hit("stop");
                 let share = seen.settings.link.share_bytes;
-                if seen.session(session).is_some_and(|known| known.spent >= share) && !seen.link.full {
+                if seen.session(session).is_some_and(|known| seen.spent(known) >= share) && !seen.link.full {
                     hit("share");
                 }
             }

@@ -4,7 +4,7 @@
 use trunkline_core::{Endpoint, Identity, Input, LeaveCause, Settings, Time};
 
 use crate::{
-    canon::Names,
+    canon::{Keyed, Names},
     drive::{Failure, Line},
     laws::{Law, Violation},
     said::{Msg, Said, tell},

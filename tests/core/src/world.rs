@@ -11,7 +11,7 @@ use trunkline_core::{
 };
 
 use crate::{
-    canon::Names,
+    canon::{Keyed, Names},
     said::{Given, Msg, Said, What},
 };
 
@@ -111,7 +111,7 @@ pub struct World {
     /// What the application has to handle, and whether it comes from the link that is up.
     application: VecDeque<(What, Identity, bool)>,
     back: VecDeque<Back>,
-    messages: u32,
+    messages: u64,
     asks: u32,
     /// The counter of the Pong that was delivered last.
     last_pong: u64,

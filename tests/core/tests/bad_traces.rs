@@ -7,7 +7,7 @@ use trunkline_core::{
 };
 use trunkline_core_tests::{
     laws::{Law, Laws},
-    said::{Given, Msg, Said, What},
+    said::{Digest, Given, Msg, Said, What},
 };
 
 const LINK: LinkId = LinkId(1);
@@ -76,11 +76,11 @@ fn ask(user: &str, number: u32) -> Given {
     Input::Ask { identity: who(user, number), expires: None }
 }
 
-fn message(session: u32, number: u32) -> Given {
+fn message(session: u32, number: u64) -> Given {
     Input::Message { session: id(session), payload: msg(number) }
 }
 
-fn msg(number: u32) -> Msg {
+fn msg(number: u64) -> Msg {
     Msg { number, size: 10 }
 }
 
@@ -113,7 +113,7 @@ fn send(user: &'static str) -> Given {
 }
 
 fn handed(session: u32, data: &'static str, bytes: usize) -> Said {
-    Said::Message { session: id(session), data: Data::Text(data.into()), bytes }
+    Said::Message { session: id(session), data: Digest::of(&Data::Text(data.into())), bytes }
 }
 
 /// Ann's client leaves: what is lawfully said.

@@ -8,6 +8,7 @@ use proptest::{
     test_runner::{Config, TestCaseError, TestRunner},
 };
 use trunkline_core_tests::{
+    begun::{Seen, run_begun, run_spoilt},
     drive::{CASES, Failure, Reached, run, run_carelessly, run_without_harmless},
     replay::{LATE_CASES, run_asking, run_immense, run_interleaved, run_late, run_restored, run_surveyed},
     twins::run_twins,
@@ -58,6 +59,24 @@ fn what_must_change_nothing_changes_nothing() {
 #[test]
 fn what_an_operator_is_told_is_what_was_seen() {
     campaign(run_surveyed);
+}
+
+#[test]
+fn laws_that_begin_anywhere_in_a_run_are_kept_from_there_on() {
+    campaign(run_begun);
+}
+
+#[test]
+fn laws_that_begin_late_see_what_is_wrong_as_those_do_that_have_seen_all() {
+    let mut seen = Seen::new();
+    campaign(|bytes| {
+        run_spoilt(bytes, &mut seen);
+        Ok(())
+    });
+    let (all, late) = seen.values().fold((0, 0), |(all, late), of| (all + of.0, late + of.1));
+    assert!(late * 20 >= all * 19, "of {all} breaches those who began late have seen {late}: {seen:#?}");
+    let blind: Vec<_> = seen.iter().filter(|(_, (all, late))| *all > 20 && late * 2 < *all).collect();
+    assert!(blind.is_empty(), "seldom seen by those who began late: {blind:?}");
 }
 
 #[test]

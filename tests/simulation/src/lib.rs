@@ -32,6 +32,8 @@ pub mod random;
 pub mod recording;
 #[path = "../../../shell/src/server/mod.rs"]
 mod server;
+#[path = "../../../shell/src/spans/mod.rs"]
+mod spans;
 #[path = "../../../shell/src/stream.rs"]
 mod stream;
 #[path = "../../../shell/src/tls.rs"]

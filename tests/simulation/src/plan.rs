@@ -144,6 +144,7 @@ impl Plan {
             r#"
             listen.address = "0.0.0.0:8080"
             limits.workers = 2
+            laws.endpoints = "all"
             limits.per_address.attempts_burst = 1000000
             drain = {{ time = "2s", confirm_timeout = "1s" }}
             [defaults]

@@ -3,15 +3,20 @@
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
-    panic,
+    fmt, panic,
     path::Path,
     rc::Rc,
-    sync::Once,
+    sync::{Arc, Mutex, Once},
     thread,
     time::Duration,
 };
 
 use tokio::sync::Notify;
+use tracing::{Event, Subscriber, field::Field};
+use tracing_subscriber::{
+    Layer,
+    layer::{Context, SubscriberExt},
+};
 use turmoil::{Builder, Sim};
 
 use crate::{
@@ -50,10 +55,13 @@ pub fn run(seed: u64) -> Outcome {
     watch_panics();
     let played = thread::spawn(move || {
         let plan = Plan::of(seed);
-        let (log, failure) = play(&plan);
+        let said = Said::default();
+        let listener = tracing_subscriber::registry().with(said.clone());
+        let (log, failure) = tracing::subscriber::with_default(listener, || play(&plan));
         let panics = PANICS.take();
         let verdict = judge::judge(&plan, &log);
         let mut broken = verdict.broken;
+        broken.extend(said.broken());
         broken.extend(panics.into_iter().map(|panic| format!("law 11: {panic}")));
         broken.extend(failure);
         Outcome { log, broken, reached: verdict.reached }
@@ -79,6 +87,30 @@ fn watch_panics() {
             before(info);
         }));
     });
+}
+
+/// What the gateway says of laws that it has broken: its own monitor is at work in every run.
+#[derive(Clone, Default)]
+struct Said(Arc<Mutex<Vec<String>>>);
+
+impl Said {
+    fn broken(&self) -> Vec<String> {
+        self.0.lock().map(|said| said.clone()).unwrap_or_default()
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Said {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut said = String::new();
+        event.record(&mut |field: &Field, value: &dyn fmt::Debug| {
+            said.push_str(&format!("{field} = {value:?} "))
+        });
+        if said.contains("a law is broken")
+            && let Ok(mut all) = self.0.lock()
+        {
+            all.push(said);
+        }
+    }
 }
 
 /// Its log, and what has gone wrong with the hosts themselves.

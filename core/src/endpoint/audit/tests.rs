@@ -183,3 +183,39 @@ found! {
         line(it).cursor = None;
     };
 }
+
+/// A machine that comes from elsewhere may refer to what is not there: that is found before anything is looked up.
+#[test]
+fn what_refers_to_nothing_is_found() {
+    type Damage = fn(&mut Endpoint<String>);
+    let damages: [(&str, Damage); 9] = [
+        ("leads nowhere, or round", |it| _ = it.sessions.remove(ANN)),
+        ("a session of nobody", |it| it.users.forget(it.sessions[ANN].user)),
+        ("a live session that is not there", |it| it.users.get_mut(it.sessions[ANN].user).live = Some(9)),
+        ("the expiry of a session", |it| _ = it.expiries.insert(Expires { at: Time(9), number: 9, slot: 9 })),
+        ("a close owed", |it| it.owed.push_back(SessionId { slot: 9, generation: 0 })),
+        ("the gap of nobody", |it| {
+            let nobody = it.users.find_or_add("nobody");
+            it.users.forget(nobody);
+            it.gaps.push_back((Time(9), SessionId { slot: ANN, generation: 0 }, nobody));
+        }),
+        ("nobody is to be forgotten", |it| {
+            let nobody = it.users.find_or_add("nobody");
+            it.users.forget(nobody);
+            it.forgets.push_back((Time(9), nobody));
+        }),
+        ("to be announced is not there", |it| {
+            let mut other = with_a_full_link();
+            line(&mut other).cursor = Some(9);
+            *it = other;
+        }),
+        ("parked bytes", |it| it.parked_bytes += 1),
+    ];
+    assert_eq!(in_an_outage().examine(), Ok(()));
+    for (what, damage) in damages {
+        let mut endpoint = in_an_outage();
+        damage(&mut endpoint);
+        let found = endpoint.examine().expect_err(what);
+        assert!(found.contains(what), "{found}, expected {what}");
+    }
+}

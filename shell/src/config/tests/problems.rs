@@ -161,6 +161,28 @@ fn values_that_contradict_each_other() {
         "[health]\naddress = \"127.0.0.1:8080\"",
         "line 6: health.address: is in listen.address too; leave this key out to serve both there",
     );
+    says(
+        "[recording]\nfiles_max = 8",
+        "line 6: recording.files_max: needs a place for the files; write folder = \"/var/lib/trunkline/recordings\", or leave this key out",
+    );
+    says(
+        "[recording]\nfolder = \"recordings\"\nbytes_max = 0\nfiles_max = 8",
+        "line 7: recording.bytes_max: writes down what is recorded, and bytes_max = 0 says that nothing is; leave one of them out",
+    );
+}
+
+#[test]
+fn a_share_that_is_none() {
+    let with = |share: &str| {
+        format!("[tracing]\nendpoint = \"http://127.0.0.1:4318/v1/traces\"\nhandshakes = {share}")
+    };
+    says(&with("1.5"), "line 7: tracing.handshakes: 1.5 is out of range; it may be 0 to 1");
+    says(&with("nan"), "line 7: tracing.handshakes: nan is out of range; it may be 0 to 1");
+    says(
+        &with("\"1%\""),
+        "line 7: tracing.handshakes: \"1%\" is a string; write a number from 0 to 1, such as 0.01",
+    );
+    assert!(parse(&lobby(&with("1"))).is_ok() && parse(&lobby(&with("0.25"))).is_ok());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use trunkline_core::Time;
 
 use super::{Spec, State, Step, Trail};
 use crate::{
-    canon::Names,
+    canon::{Keyed, Names},
     drive::{Failure, Reached, unsettled},
     laws::{Law, Violation},
 };

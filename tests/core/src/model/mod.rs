@@ -16,7 +16,7 @@ use trunkline_core::{
 
 pub use self::explore::{Explored, explore};
 use crate::{
-    canon::Names,
+    canon::{Keyed, Names},
     drive::{Line, Reached, count},
     history::History,
     laws::{Law, Laws, Violation},

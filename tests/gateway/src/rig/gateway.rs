@@ -31,6 +31,7 @@ impl Gateway {
     ///
     /// It does not start.
     pub async fn start(setup: &Setup) -> Gateway {
+        super::laws::insist();
         let (recordings, wanted) = mpsc::channel(1);
         let program = Program::new(setup.config()).recorded_when(wanted);
         let (ready, listening) = oneshot::channel();

@@ -11,6 +11,7 @@ mod event;
 mod gateway;
 mod handshake;
 mod issuer;
+mod laws;
 mod link;
 mod operator;
 mod process;

@@ -7,8 +7,8 @@ use trunkline::config::Config;
 
 use super::tokens::SECRET;
 
-/// A configuration: one endpoint, `lobby`, times so short that a test need not wait for them, and clients that may send
-/// as fast as they can.
+/// A configuration: one endpoint, `lobby`, times so short that a test need not wait for them, clients that may send
+/// as fast as they can, and the laws beside all of it.
 #[derive(Clone, Debug)]
 pub struct Setup(BTreeMap<String, Value>);
 
@@ -17,6 +17,7 @@ impl Setup {
     pub fn new(backend: String) -> Self {
         Setup(BTreeMap::new())
             .with("listen.address", "127.0.0.1:0")
+            .with("laws.endpoints", "all")
             .with("limits.handshake_timeout", "10s")
             // Tests come often, and all from one address. Those of the door set limits of their own.
             .with("limits.per_address.attempts_burst", 1_000_000)

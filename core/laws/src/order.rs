@@ -2,10 +2,10 @@
 
 use trunkline_core::{EndCause, Input, language::Action};
 
-use super::{Step, Verdict, must};
+use crate::{Step, Verdict, must};
 use crate::{
     history::{Client, Close, History},
-    said::{Said, What},
+    said::{Digest, Said, What},
 };
 
 /// 1: `open`, then messages, then one `close`, none of them twice on a link; a `close` without an `open` on its
@@ -33,11 +33,9 @@ pub(super) fn order(seen: &History, _: &Step<'_>, said: &Said) -> Verdict {
             must!(!known.is_live(), "`close` of a live session: {session:?}");
             must!(known.close != Close::NotDue, "a `close` that nobody is owed: {session:?}");
             must!(!matches!(known.close, Close::Said { .. }), "a second `close` on {link:?}: {session:?}");
-            let opened = |other: &crate::history::Session| {
-                other.who.user() == who.user() && other.is_open_on(&seen.link)
-            };
+            let mut of_user = seen.sessions.of_user(who.user());
             must!(
-                opened_here || !seen.sessions.iter().any(opened),
+                opened_here || !of_user.any(|other| other.is_open_on(&seen.link)),
                 "a `close` owed from an earlier link after an `open` of {:?}",
                 who.user()
             );
@@ -56,7 +54,8 @@ pub(super) fn fifo(seen: &History, step: &Step<'_>, said: &Said) -> Verdict {
         }
         Said::Message { data: said, .. } => {
             if let Input::Action { action: Ok(Action::Send { data, .. }), .. } = step.input {
-                must!(said == data, "{said:?} handed over, where {data:?} was sent");
+                let data = Digest::of(data);
+                must!(*said == data, "{said:?} handed over, where {data:?} was sent");
             }
         }
         _ => {}

@@ -1,18 +1,19 @@
-//! What backend and clients must get to see, found by scanning vectors: no slots, no cursors, no queues of work.
+//! What backend and clients must get to see, from what has been seen: no slots, no cursors, no queues of work.
 //!
 //! The laws say what may never happen; this says what must, and when: who is admitted, who ends and why, what
 //! each action does, what must have gone out once a step is over. It leaves the order of work within a step to
 //! the machine.
 
 use trunkline_core::{
-    ActionFault, Duplicates, EndCause, Input, LinkPhase, OutagePolicy, Queued, Refusal, SessionId,
+    ActionFault, Duplicates, EndCause, Input, LinkPhase, OutagePolicy, Queued, Refusal, SessionId, Time,
     language::{Action, Status},
 };
 
 use crate::{
-    history::{Client, Close, History, Link, LinkState, PARKED_OVERHEAD, Session},
-    laws::{Step, Verdict, bad_action, must},
-    said::{Given, Said, What},
+    Step, Verdict, bad_action,
+    history::{Client, Close, History, Link, LinkState, Session, When},
+    must,
+    said::{Msg, Said, What},
 };
 
 /// What follows from a step's input and all that was before it.
@@ -35,7 +36,7 @@ enum Effect {
 
 impl Before {
     /// Before the input is applied.
-    pub fn new(seen: &History, input: &Given) -> Self {
+    pub fn new(seen: &History, input: &Input<'_, Msg>) -> Self {
         let mut before = Before { answers: None, ends: None, action: None };
         match input {
             Input::Ask { identity, .. } => {
@@ -86,7 +87,8 @@ impl Before {
             Said::Ping { .. } => {
                 // Until the announcement is confirmed, the machine may ask for that whenever it likes.
                 let unsure = seen.link.phase != LinkPhase::Up;
-                must!(unsure || ping_due(seen, |event| event.at.from), "a Ping that is not due");
+                let rest = || seen.sessions.waiting().any(|session| rests(seen, session));
+                must!(unsure || ping_due(seen, |at| at.from) || rest(), "a Ping that is not due");
                 Ok(())
             }
             Said::Phase(phase) => may_be(seen, phase),
@@ -100,8 +102,9 @@ impl Before {
                 Ok(())
             }
             Said::Close { session, queued, .. } => {
-                let closing = |other: &&Session| !other.is_live() && other.id != session;
-                let others: usize = seen.sessions.iter().filter(closing).map(|other| other.queue).sum();
+                let own =
+                    seen.session(session).filter(|known| !known.is_live()).map_or(0, |known| known.queue);
+                let others = seen.sessions.sums().over_queues - own;
                 let too_slow = step.said.contains(&Said::Ended { session, cause: EndCause::TooSlow });
                 let drops = too_slow || others >= seen.settings.client_queue_bytes_total_max;
                 must!(
@@ -129,25 +132,21 @@ impl Before {
             }
             EndCause::TooSlow => {
                 let settings = &seen.settings;
-                let live = seen.sessions.iter().filter(|session| session.is_live());
-                let sum: usize = live.map(|session| session.queue).sum();
-                let fullest = seen.sessions.iter().filter(|other| other.is_live()).rev();
-                let fullest = fullest.max_by_key(|other| other.queue).map(|fullest| fullest.id);
-                let too_slow = session.queue >= settings.client_queue_bytes_max
-                    || sum >= settings.client_queue_bytes_total_max && fullest == Some(id);
-                must!(
-                    too_slow,
-                    "{id:?} is too slow with {} bytes of {sum}, fullest {fullest:?}",
-                    session.queue
-                );
+                let (queue, sum) = (session.queue, seen.sessions.sums().live_queues);
+                let fullest = || {
+                    let live = seen.sessions.iter().filter(|other| other.is_live()).rev();
+                    live.max_by_key(|other| other.queue).map(|fullest| fullest.id)
+                };
+                let too_slow = queue >= settings.client_queue_bytes_max
+                    || sum >= settings.client_queue_bytes_total_max && fullest() == Some(id);
+                must!(too_slow, "{id:?} is too slow with {queue} bytes of {sum}");
             }
             EndCause::Outage => {
                 let Some(turns) = &seen.spread else {
                     return Err(format!("{id:?} ends by an outage, which is none"));
                 };
-                let live = |id: &&SessionId| seen.session(**id).is_some_and(|known| known.is_live());
-                let first = turns.list.iter().find(live);
-                must!(first == Some(&id), "{id:?} ends by an outage before {first:?}");
+                let first = turns.first();
+                must!(first == Some(id), "{id:?} ends by an outage before {first:?}");
                 must!(turns.taken < turns.passed(seen.now).1, "{id:?} ends by an outage before its turn");
             }
             EndCause::Expired | EndCause::Drained => {}
@@ -166,9 +165,8 @@ impl Before {
             must!(over, "{id:?} lives on after {cause:?}");
         }
         self.clients_told(step)?;
-        sent(seen)?;
         link_told(seen)?;
-        stopped(seen, step)?;
+        stopped(seen)?;
         ends_in_time(seen)
     }
 
@@ -280,9 +278,7 @@ fn answers(seen: &History, user: &str) -> Vec<Option<Refusal>> {
         answers.push(Some(Refusal::Duplicate));
         return answers;
     }
-    let max = seen.settings.sessions_max as usize;
-    let taken = seen.sessions.iter().filter(|session| seen.holds_slot(session)).count();
-    if taken >= max {
+    if seen.takes_slots(seen.settings.sessions_max as usize) {
         answers.push(Some(Refusal::Full));
         return answers;
     }
@@ -325,31 +321,32 @@ fn cut(reason: &str) -> &str {
 /// Oldest first, and not before the owed closes are confirmed.
 fn may_open(seen: &History, id: SessionId) -> Verdict {
     must!(seen.link.announcing.is_some(), "`open` of {id:?} while settling");
-    let announcing = |id: &SessionId| seen.link.announcing.iter().flatten().any(|other| other == id);
-    let older = seen.sessions.iter().take_while(|older| older.id != id);
-    for older in older.filter(|older| older.is_live() && announcing(&older.id) && announcing(&id)) {
-        let waits = older.is_open_on(&seen.link) || seen.in_gap(older) != Some(false);
+    let Some(session) = seen.session(id).filter(|session| session.listed == Some(seen.link.id)) else {
+        return Ok(());
+    };
+    let older = seen.link.announcing.iter().flat_map(|waiting| waiting.range(..session.number));
+    for older in older.take(seen.looks).filter_map(|number| seen.sessions.by_number(*number)) {
+        let waits = seen.in_gap(older) != Some(false);
         must!(waits, "`open` of {id:?} before that of {:?}, who is older", older.id);
     }
     Ok(())
 }
 
 fn redelivery_waits(seen: &History) -> bool {
-    seen.sessions.iter().any(|session| !session.kept.is_empty())
+    seen.sessions.sums().keeping > 0
 }
 
 /// Whether it waits for nothing but the next Ping, having had its share.
 fn rests(seen: &History, session: &Session) -> bool {
     let waits = !session.line.is_empty() && session.kept.is_empty();
-    let spent = session.spent >= seen.settings.link.share_bytes;
+    let spent = seen.spent(session) >= seen.settings.link.share_bytes;
     session.is_live() && session.is_open_on(&seen.link) && waits && spent
 }
 
 /// Bytes parked: without and with those that are to be sent again.
 fn parked(seen: &History) -> (usize, usize) {
-    let least: usize = seen.sessions.iter().map(|session| session.parked()).sum();
-    let kept = seen.sessions.iter().flat_map(|session| &session.kept);
-    (least, least + kept.map(|msg| msg.size + PARKED_OVERHEAD).sum::<usize>())
+    let sums = seen.sessions.sums();
+    (sums.parked, sums.parked + sums.kept)
 }
 
 fn may_stop(seen: &History, id: SessionId) -> Verdict {
@@ -358,7 +355,7 @@ fn may_stop(seen: &History, id: SessionId) -> Verdict {
     if matches!(session.ended, Some((_, EndCause::Drained))) {
         return Ok(());
     }
-    must!(session.line.len() + session.kept.len() > 0, "{id:?} is stopped, and has nothing parked");
+    must!(session.waiting() > 0, "{id:?} is stopped, and has nothing parked");
     let full = session.is_open_on(&seen.link) && seen.link.full;
     let bound = session.parked() >= seen.settings.parked_bytes_max;
     let why = full || bound || redelivery_waits(seen) || rests(seen, session);
@@ -366,25 +363,21 @@ fn may_stop(seen: &History, id: SessionId) -> Verdict {
     Ok(())
 }
 
-/// Whether a Ping is to go, counting from the edge of an event's time that `edge` picks.
-fn ping_due(seen: &History, edge: impl Fn(&crate::history::Emitted) -> trunkline_core::Time) -> bool {
+/// Whether a Ping is to go, though nobody waits for it, counting from the edge of a time that `edge` picks.
+fn ping_due(seen: &History, edge: impl Fn(When) -> Time) -> bool {
     let (link, settings) = (&seen.link, &seen.settings.link);
-    if seen.sessions.iter().any(|session| rests(seen, session)) {
-        return true;
-    }
-    let unpinged: usize = link.unpinged.iter().map(|event| event.bytes).sum();
-    match link.unpinged.first() {
+    match link.unpinged.since {
         None => link.calm_since + settings.ping_interval <= seen.now,
         Some(first) => {
-            unpinged >= settings.high_bytes / 4 || edge(first) + settings.confirm_delay <= seen.now
+            link.unpinged.bytes >= settings.high_bytes / 4 || edge(first) + settings.confirm_delay <= seen.now
         }
     }
 }
 
 /// Whether held clients are to be closed, counting from the edge of the outage's start that `edge` picks.
-fn spread_due(seen: &History, edge: impl Fn(&crate::history::When) -> trunkline_core::Time) -> bool {
+fn spread_due(seen: &History, edge: impl Fn(&When) -> Time) -> bool {
     let away = matches!(seen.link.state, LinkState::Gone | LinkState::Dialled);
-    let over = |since: &crate::history::When| {
+    let over = |since: &When| {
         seen.settings.outage.policy == OutagePolicy::Close
             || edge(since) + seen.settings.outage.grace <= seen.now
     };
@@ -412,34 +405,34 @@ fn announced(seen: &History) -> bool {
             || session.is_open_on(&seen.link) && session.opened.is_some_and(|opened| opened.confirmed)
             || !session.is_open_on(&seen.link) && seen.in_gap(session) != Some(false)
     };
-    let list = seen.link.announcing.as_ref();
-    list.is_some_and(|list| list.iter().all(|id| seen.session(*id).is_none_or(done)))
+    let listed = |session: &&Session| session.listed == Some(seen.link.id);
+    seen.link.announcing.is_some() && seen.sessions.iter().filter(listed).all(done)
 }
 
-/// What must have gone out on a link that is up and takes events.
-fn sent(seen: &History) -> Verdict {
+/// What of a session must have gone out on a link that is up and takes events.
+pub(crate) fn sent_of(seen: &History, _: &Step<'_>, session: &Session) -> Verdict {
+    let (id, open) = (session.id, session.is_open_on(&seen.link));
+    let rests = rests(seen, session);
+    let late = rests && seen.link.ping.is_none();
+    must!(!late, "{id:?} waits for a Ping, which does not go");
     if seen.link.state != LinkState::Up || seen.link.full {
         return Ok(());
     }
-    let redelivers = redelivery_waits(seen);
-    for session in &seen.sessions {
-        let (id, open) = (session.id, session.is_open_on(&seen.link));
-        must!(session.close != Close::Owed, "the link takes events, and `close` of {id:?} waits");
-        if seen.link.announcing.is_none() {
-            continue;
-        }
-        let waits = session.is_live() && !open && seen.in_gap(session) == Some(false);
-        must!(!waits, "the link takes events, and `open` of {id:?} waits");
-        must!(
-            !open || session.kept.is_empty(),
-            "the link takes events, and what is to be sent again of {id:?} waits"
-        );
-        must!(
-            !open || redelivers || session.line.is_empty() || rests(seen, session),
-            "the link takes events, and {:?} waits",
-            session.line
-        );
+    must!(session.close != Close::Owed, "the link takes events, and `close` of {id:?} waits");
+    if seen.link.announcing.is_none() {
+        return Ok(());
     }
+    let waits = session.is_live() && !open && seen.in_gap(session) == Some(false);
+    must!(!waits, "the link takes events, and `open` of {id:?} waits");
+    must!(
+        !open || session.kept.is_empty(),
+        "the link takes events, and what is to be sent again of {id:?} waits"
+    );
+    must!(
+        !open || redelivery_waits(seen) || session.line.is_empty() || rests,
+        "the link takes events, and {} messages of {id:?} wait",
+        session.line.len()
+    );
     Ok(())
 }
 
@@ -460,78 +453,90 @@ fn link_told(seen: &History) -> Verdict {
         link.full,
         link.told_full
     );
-    let calm = link.unpinged.is_empty() && link.ping.is_none();
-    let all_open = || {
-        let mut live = seen.sessions.iter().filter(|session| session.is_live());
-        live.all(|session| session.is_open_on(link))
-    };
+    let calm = link.unpinged.since.is_none() && link.ping.is_none();
     let right = match link.phase {
         LinkPhase::Down => false,
         LinkPhase::Settling => link.announcing.is_none(),
-        LinkPhase::Announcing => link.announcing.is_some() && !(calm && all_open()),
+        LinkPhase::Announcing => link.announcing.is_some() && !(calm && seen.all_open()),
         LinkPhase::Up => true,
     };
     must!(right, "the link is said to be {:?}", link.phase);
-    let late = link.ping.is_none() && ping_due(seen, |event| event.at.to);
+    let late = link.ping.is_none() && ping_due(seen, |at| at.to);
     must!(!late, "a Ping is due, and does not go");
     Ok(())
 }
 
-/// Who must be stopped, and who may no longer be.
-fn stopped(seen: &History, step: &Step<'_>) -> Verdict {
+/// Whether all must be stopped, and whether they may no longer be.
+fn stopped(seen: &History) -> Verdict {
     let (least, most) = parked(seen);
     let total_max = seen.settings.parked_bytes_total_max;
     must!(seen.stop_all || least < total_max, "{least} bytes are parked, and somebody may be read from");
     must!(!seen.stop_all || most > total_max / 2, "{most} bytes are parked, and nobody is read from");
+    Ok(())
+}
+
+/// Whether a client must be stopped, and whether it may no longer be.
+pub(crate) fn stopped_of(seen: &History, step: &Step<'_>, session: &Session) -> Verdict {
+    if !session.is_live() || session.client != Client::In {
+        return Ok(());
+    }
+    let id = session.id;
     let takes = seen.link.state == LinkState::Up && !seen.link.full;
-    for session in seen.sessions.iter().filter(|session| session.is_live() && session.client == Client::In) {
-        let (id, waiting) = (session.id, session.line.len() + session.kept.len());
-        let held = session.stopped.is_some() && waiting == 0 && takes;
-        must!(!held, "{id:?} stays stopped, and nothing of it waits");
-        let spoke = matches!(step.input, Input::Message { session, .. } if *session == id);
-        if spoke && !session.line.is_empty() && session.stopped.is_none() {
-            let full = session.is_open_on(&seen.link) && seen.link.full;
-            must!(!full, "{id:?} is read from, and the link is full");
-            must!(!rests(seen, session), "{id:?} is read from, and has had its share");
-            let parked = session.parked();
-            must!(parked < seen.settings.parked_bytes_max, "{id:?} is read from, with {parked} bytes parked");
-        }
+    let held = session.stopped.is_some() && session.waiting() == 0 && takes;
+    must!(!held, "{id:?} stays stopped, and nothing of it waits");
+    let spoke = matches!(step.input, Input::Message { session, .. } if *session == id);
+    if spoke && !session.line.is_empty() && session.stopped.is_none() {
+        let full = session.is_open_on(&seen.link) && seen.link.full;
+        must!(!full, "{id:?} is read from, and the link is full");
+        must!(!rests(seen, session), "{id:?} is read from, and has had its share");
+        let parked = session.parked();
+        must!(parked < seen.settings.parked_bytes_max, "{id:?} is read from, with {parked} bytes parked");
     }
     Ok(())
 }
 
 /// Who must be over, and told so.
 fn ends_in_time(seen: &History) -> Verdict {
-    let live = |id: &SessionId| seen.session(*id).is_some_and(|known| known.is_live());
     if let Some(turns) = &seen.spread
         && seen.link.state != LinkState::Up
         && seen.drain.is_none()
     {
-        let late = turns.list[..turns.passed(seen.now).0].iter().find(|id| live(id));
-        must!(late.is_none(), "the turn of {late:?} in the outage has come, and it is live");
-    }
-    let given_up = |session: &Session| seen.given_up_at(session).is_some_and(|at| at.to <= seen.now);
-    let gap_over = |left| left + seen.settings.reopen_gap <= seen.now;
-    let user_gap_over =
-        |session: &Session| seen.left_at.get(session.who.user()).is_none_or(|left| gap_over(*left));
-    let finished = |session: &Session| match session.close {
-        Close::NotDue => true,
-        // It may have left on an earlier link.
-        Close::Owed | Close::Said { left: None, .. } => given_up(session) && user_gap_over(session),
-        Close::Said { left: Some(left), .. } => given_up(session) && gap_over(left),
-        Close::Confirmed { left } => left.is_none_or(gap_over),
-    };
-    for session in &seen.sessions {
-        let drained = matches!(session.ended, Some((_, EndCause::Drained)));
-        let waits = drained && session.client == Client::In && finished(session);
-        must!(!waits, "{:?} is drained, and its client is not closed", session.id);
+        let (late, first) = (turns.first < turns.passed(seen.now).0, turns.first());
+        must!(!late, "the turn of {first:?} in the outage has come, and it is live");
     }
     let unsettled = |session: &Session| {
         let owed = matches!(session.close, Close::Owed | Close::Said { .. });
-        session.is_live() || session.client == Client::In || owed && !given_up(session)
+        session.client == Client::In || owed && !given_up(seen, session)
     };
-    let gaps_over = seen.left_at.values().all(|left| gap_over(*left));
-    let over = seen.drain.is_some() && gaps_over && !seen.sessions.iter().any(unsettled);
-    must!(!over || seen.empty, "nobody is left, and empty is not said");
+    let gaps_over = || seen.last_left().is_none_or(|left| gap_over(seen, left));
+    let settled = || seen.lives() == 0 && gaps_over() && !seen.sessions.over().any(unsettled);
+    must!(seen.drain.is_none() || seen.empty || !settled(), "nobody is left, and empty is not said");
+    Ok(())
+}
+
+fn given_up(seen: &History, session: &Session) -> bool {
+    seen.given_up_at(session).is_some_and(|at| at.to <= seen.now)
+}
+
+fn gap_over(seen: &History, left: Time) -> bool {
+    left + seen.settings.reopen_gap <= seen.now
+}
+
+/// Who is drained is told so once all is done.
+pub(crate) fn drained_of(seen: &History, _: &Step<'_>, session: &Session) -> Verdict {
+    if !matches!(session.ended, Some((_, EndCause::Drained))) || session.client != Client::In {
+        return Ok(());
+    }
+    let given_up = given_up(seen, session);
+    let gap_over = |left| gap_over(seen, left);
+    let user_gap_over = || seen.left_at.get(session.who.user()).is_none_or(|left| gap_over(*left));
+    let finished = match session.close {
+        Close::NotDue => true,
+        // It may have left on an earlier link.
+        Close::Owed | Close::Said { left: None, .. } => given_up && user_gap_over(),
+        Close::Said { left: Some(left), .. } => given_up && gap_over(left),
+        Close::Confirmed { left } => left.is_none_or(gap_over),
+    };
+    must!(!finished, "{:?} is drained, and its client is not closed", session.id);
     Ok(())
 }

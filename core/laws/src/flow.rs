@@ -2,7 +2,7 @@
 
 use trunkline_core::{DropCause, Input, Millis};
 
-use super::{Step, Verdict, must};
+use crate::{Step, Verdict, must};
 use crate::{
     history::{Client, History, LinkState, PARKED_OVERHEAD, Session},
     said::{Said, What},
@@ -20,25 +20,23 @@ pub(super) fn bounds_of_queues_and_slots(seen: &History, _: &Step<'_>, said: &Sa
             );
             // What is sent again, and what goes before a `close`, goes whatever it comes to.
             let new = |known: &&Session| known.is_live() && known.kept.is_empty();
-            let spent = seen.session(session).filter(new).map_or(0, |known| known.spent);
+            let spent = seen.session(session).filter(new).map_or(0, |known| seen.spent(known));
             let has_share = !matches!(what, What::Message(_)) || spent < seen.settings.link.share_bytes;
             must!(has_share, "{said:?}, where {spent} bytes of it went since the last Ping");
         }
         Said::Message { session, .. } => {
-            let live = || seen.sessions.iter().filter(|session| session.is_live());
             let queue = seen.session(session).map_or(0, |known| known.queue);
             must!(queue < seen.settings.client_queue_bytes_max, "{said:?}, where {queue} bytes are queued");
-            let total: usize = live().map(|session| session.queue).sum();
+            let total = seen.sessions.sums().live_queues;
             let max = seen.settings.client_queue_bytes_total_max;
             must!(total < max, "{said:?}, where {total} bytes are queued for all clients");
         }
         Said::Admit(id) => {
-            let holders = || seen.sessions.iter().filter(|session| seen.holds_slot(session));
-            let (taken, max) = (holders().count(), seen.settings.sessions_max);
-            must!(taken < max as usize, "{id:?} admitted, where {taken} slots of {max} are taken");
+            let max = seen.settings.sessions_max;
+            must!(!seen.takes_slots(max as usize), "{id:?} admitted, where all {max} slots are taken");
             must!(id.slot < max, "{id:?} admitted beyond {max} slots");
             must!(
-                holders().all(|other| other.id.slot != id.slot),
+                !seen.sessions.in_slot(id.slot).any(|other| seen.holds_slot(other)),
                 "{id:?} admitted into a slot that is taken"
             );
             must!(seen.session(id).is_none(), "{id:?} minted twice");
@@ -60,7 +58,7 @@ pub(super) fn bounds_of_parked(seen: &History, step: &Step<'_>) -> Verdict {
             parked.saturating_sub(last) <= settings.parked_bytes_max,
             "{session:?} has parked {parked} bytes"
         );
-        let total: usize = seen.sessions.iter().map(|session| session.parked()).sum();
+        let total = seen.sessions.sums().parked;
         let max = settings.parked_bytes_total_max;
         must!(total.saturating_sub(last) <= max, "{total} bytes are parked in sum");
     }
@@ -96,17 +94,19 @@ pub(super) fn counted(seen: &History, _: &Step<'_>, said: &Said) -> Verdict {
     Ok(())
 }
 
-/// 10: after each step all that was lost has been counted, and only of sessions that are over.
+/// 10: after each step all of a session that was lost has been counted.
+pub(super) fn nothing_lost_of(seen: &History, _: &Step<'_>, session: &Session) -> Verdict {
+    let (id, waiting) = (session.id, session.waiting());
+    must!(session.lost == 0, "{} unconfirmed messages of {id:?} are not counted", session.lost);
+    must!(session.queue_lost == 0, "{} bytes queued for {id:?} are not counted", session.queue_lost);
+    let may_wait = session.is_live() || session.follows(&seen.link);
+    must!(may_wait || waiting == 0, "{waiting} messages of {id:?}, which has ended, are not counted");
+    Ok(())
+}
+
+/// 10: after each step all that was lost with a link has been counted, and else only what was of sessions that are over.
 pub(super) fn nothing_lost(seen: &History, step: &Step<'_>) -> Verdict {
     must!(seen.lost == 0, "{} unconfirmed messages are not counted", seen.lost);
-    for session in &seen.sessions {
-        let id = session.id;
-        must!(session.lost == 0, "{} unconfirmed messages of {id:?} are not counted", session.lost);
-        must!(session.queue_lost == 0, "{} bytes queued for {id:?} are not counted", session.queue_lost);
-        let waiting = session.line.len() + session.kept.len();
-        let may_wait = session.is_live() || session.follows(&seen.link);
-        must!(may_wait || waiting == 0, "{waiting} messages of {id:?}, which has ended, are not counted");
-    }
     for said in step.said {
         if let Said::MessagesDropped { session, .. } | Said::QueueDropped { session, .. } = *said {
             let live = seen.session(session).is_some_and(|known| known.is_live());
@@ -121,16 +121,12 @@ pub(super) fn resumed_in_order(seen: &History, _: &Step<'_>, said: &Said) -> Ver
     let Said::Resume(id) = *said else { return Ok(()) };
     let Some(known) = seen.session(id) else { return Ok(()) };
     let Some(turn) = known.stopped else { return Err(format!("{id:?} is resumed, and was not stopped")) };
-    let waiting = known.line.len() + known.kept.len();
+    let waiting = known.waiting();
     // Who waits for its `open` may park up to its bound, also if a full link had stopped it earlier.
     let parks = !known.is_open_on(&seen.link) && known.parked() < seen.settings.parked_bytes_max;
     must!(waiting == 0 || parks, "{id:?} is resumed, and {waiting} of its messages wait");
-    let passed_over = seen.sessions.iter().find(|other| {
-        other.is_live()
-            && other.stopped.is_some_and(|earlier| earlier < turn)
-            && other.line.is_empty()
-            && other.kept.is_empty()
-    });
+    let mut earlier = seen.sessions.stopped_before(turn).take(seen.looks);
+    let passed_over = earlier.find(|other| other.is_live() && other.waiting() == 0);
     must!(passed_over.is_none(), "{id:?} is resumed before {:?}", passed_over.map(|other| other.id));
     Ok(())
 }

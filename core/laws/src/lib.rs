@@ -1,25 +1,33 @@
 //! The laws of docs/laws.md as one monitor: it is fed each step of a machine and names the law that is broken.
 //!
 //! Each law is a function; one that judges single outputs stands in `EACH`, one that judges whole steps in
-//! `AFTER`. All they remember is the [`History`], which forgets the dead.
+//! `AFTER`, one that judges a session after a step in `OF_SESSION`. All they remember is the [`History`], which forgets
+//! the dead.
+//!
+//! Tests, the model checker, fuzzers, recordings and a gateway at work all ask this one.
 //!
 //! Not here, since they need more than one run or a backend: 8's second half (settles), 11, 12.
 
+mod begin;
+pub mod book;
 mod ends;
 mod flow;
+pub mod history;
 mod order;
+pub mod reference;
+pub mod said;
 mod sessions;
 
 use std::fmt;
 
 use trunkline_core::{
-    ActionFault, DropCause, Input, Settings, Time,
+    ActionFault, DropCause, Endpoint, Input, Payload, SessionId, Settings, Time,
     language::{Action, BadAction},
 };
 
 use crate::{
-    history::{Client, History, LinkState},
-    said::{Given, Said},
+    history::{Client, History, LinkState, Session},
+    said::{Msg, Said},
 };
 
 /// A law, by the number that docs/laws.md gives it; those without stand beside the fifteen.
@@ -52,6 +60,60 @@ pub enum Law {
     Reference,
 }
 
+impl Law {
+    /// Those that [`Laws`] judges; the others take more than one run, or a backend.
+    pub const WATCHED: [Law; 19] = [
+        Law::Order1,
+        Law::OneSession2,
+        Law::TakeoverAndGap3,
+        Law::Isolation4,
+        Law::Fifo5,
+        Law::Silence6,
+        Law::BadActions7,
+        Law::Convergence8,
+        Law::Bounds9,
+        Law::NoSilentLoss10,
+        Law::Progress13,
+        Law::Expiry14,
+        Law::Drain15,
+        Law::StaleIds,
+        Law::OneAnswer,
+        Law::Quiescence,
+        Law::DialWhenDue,
+        Law::PingDiscipline,
+        Law::Reference,
+    ];
+
+    /// Its name, as metrics and files have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Law::Order1 => "order",
+            Law::OneSession2 => "one_session",
+            Law::TakeoverAndGap3 => "takeover_and_gap",
+            Law::Isolation4 => "isolation",
+            Law::Fifo5 => "fifo",
+            Law::Silence6 => "silence",
+            Law::BadActions7 => "bad_actions",
+            Law::Convergence8 => "convergence",
+            Law::Bounds9 => "bounds",
+            Law::NoSilentLoss10 => "no_silent_loss",
+            Law::Totality11 => "totality",
+            Law::Determinism12 => "determinism",
+            Law::Progress13 => "progress",
+            Law::Expiry14 => "expiry",
+            Law::Drain15 => "drain",
+            Law::StaleIds => "stale_ids",
+            Law::OneAnswer => "one_answer",
+            Law::Quiescence => "quiescence",
+            Law::DialWhenDue => "dial_when_due",
+            Law::PingDiscipline => "ping_discipline",
+            Law::LateClock => "late_clock",
+            Law::NothingShared => "nothing_shared",
+            Law::Reference => "reference",
+        }
+    }
+}
+
 /// A broken law.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Violation {
@@ -73,19 +135,19 @@ impl fmt::Display for Violation {
 pub type Verdict = Result<(), String>;
 
 /// Demands a condition of a judge.
+#[macro_export]
 macro_rules! must {
     ($condition:expr, $($what:tt)+) => {
         if !$condition {
-            return Err(format!($($what)+));
+            return Err(std::format!($($what)+));
         }
     };
 }
-pub(crate) use must;
 
 /// One step of a machine.
 pub struct Step<'a> {
     /// What happened.
-    pub input: &'a Given,
+    pub input: &'a Input<'a, Msg>,
     /// All that it said.
     pub said: &'a [Said],
     /// Its next deadline afterwards.
@@ -109,6 +171,8 @@ pub struct Harmless {
 type Each = fn(&History, &Step<'_>, &Said) -> Verdict;
 /// Judges a whole step; the history holds all of it.
 type After = fn(&History, &Step<'_>) -> Verdict;
+/// Judges a session after a step.
+type Of = fn(&History, &Step<'_>, &Session) -> Verdict;
 
 const EACH: &[(Law, Each)] = &[
     (Law::Order1, order::order),
@@ -139,18 +203,46 @@ const AFTER: &[(Law, After)] = &[
     (Law::PingDiscipline, flow::pong_in_time),
 ];
 
+const OF_SESSION: &[(Law, Of)] = &[
+    (Law::NoSilentLoss10, flow::nothing_lost_of),
+    (Law::Reference, reference::sent_of),
+    (Law::Reference, reference::stopped_of),
+    (Law::Reference, reference::drained_of),
+];
+
+/// How many sessions are looked at after each step, besides those that the step concerns: what must have been said of
+/// a session and was not shows then. What was said and must not be shows at once, whatever this is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Looks(pub usize);
+
+impl Looks {
+    /// All of them.
+    pub const ALL: Self = Looks(usize::MAX);
+    /// Few enough for a gateway at work.
+    pub const FEW: Self = Looks(8);
+}
+
 /// The monitor of one machine, driven as the shell drives it: what is due is handled by `Deadline` before any
 /// other input of the same time.
 #[derive(Clone, Debug)]
 pub struct Laws {
     history: History,
     next: Option<Time>,
+    /// Whom to look at after a step; kept for its memory.
+    looks: Vec<SessionId>,
 }
 
 impl Laws {
     /// For a machine that was made at time zero.
     pub fn new(settings: &Settings) -> Self {
-        Laws { history: History::new(settings, Time(0)), next: Some(Time(0)) }
+        Laws { history: History::new(settings, Time(0), usize::MAX), next: Some(Time(0)), looks: Vec::new() }
+    }
+
+    /// For a machine at any time of its life, as its state is then; `mark` is what stands for a payload.
+    pub fn begin<P: Payload>(machine: &Endpoint<P>, looks: Looks, mark: impl Fn(&P) -> Msg) -> Self {
+        let snapshot = machine.snapshot();
+        let Looks(looks) = looks;
+        Laws { next: snapshot.next, history: History::of(&snapshot, looks, mark), looks: Vec::new() }
     }
 
     /// What has been seen.
@@ -162,7 +254,7 @@ impl Laws {
     pub fn step(
         &mut self,
         now: Time,
-        input: &Given,
+        input: &Input<'_, Msg>,
         said: &[Said],
         next: Option<Time>,
     ) -> Result<(), Violation> {
@@ -172,7 +264,7 @@ impl Laws {
         let broken = |law: Law| move |what: String| Violation { law, at: now, what };
         history.now = now;
         let harmless = harmless(history, input, due);
-        let before = crate::reference::Before::new(history, input);
+        let before = reference::Before::new(history, input);
         let step = Step { input, said, next, harmless };
         history.input(now, input, due);
         if let Some(harmless) = &step.harmless {
@@ -196,6 +288,12 @@ impl Laws {
             judge(history, &step).map_err(broken(*law))?;
         }
         before.after(history, &step).map_err(broken(Law::Reference))?;
+        history.to_look_at(&mut self.looks);
+        for session in self.looks.iter().filter_map(|id| history.session(*id)) {
+            for (law, judge) in OF_SESSION {
+                judge(history, &step, session).map_err(broken(*law))?;
+            }
+        }
         history.forget();
         self.next = next;
         Ok(())
@@ -213,7 +311,7 @@ fn nothing_changed(harmless: &Harmless, said: &[Said]) -> Verdict {
 }
 
 /// Whether `input` names nothing that it could change.
-fn harmless(seen: &History, input: &Given, due: Option<Time>) -> Option<Harmless> {
+fn harmless(seen: &History, input: &Input<'_, Msg>, due: Option<Time>) -> Option<Harmless> {
     let silent = |law| Some(Harmless { facts: vec![], silence: true, law });
     let stale = |silence| Some(Harmless { facts: vec![Said::Stale], silence, law: Law::StaleIds });
     let is_due = due.is_some_and(|due| due <= seen.now);

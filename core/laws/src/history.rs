@@ -1,16 +1,24 @@
-//! What has been seen of a machine: its inputs and outputs, told to vectors and looked up by scanning.
+//! What has been seen of a machine: its inputs and outputs, told to a book of sessions and a link.
 //!
 //! It judges nothing: laws and reference ask it. It forgets the dead, so its memory is bounded by the
 //! machine's own limits. It expects a driver that hands in `Deadline` before anything else that is due.
+//! A step costs about the same however many sessions there are, but for those that concern them all: a link that comes
+//! up or breaks, a drain, a clock that is set.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Deref,
+};
 
 use trunkline_core::{
     DropCause, EndCause, Identity, Input, LinkId, LinkPhase, Millis, Queued, Redeliver, SessionId, Settings,
     Time,
 };
 
-use crate::said::{Given, Msg, Said, What};
+use crate::{
+    book::Sessions,
+    said::{Msg, Said, What},
+};
 
 /// What a parked message weighs beside its size.
 pub const PARKED_OVERHEAD: usize = 64;
@@ -29,6 +37,8 @@ pub struct When {
 pub struct Session {
     /// Its id.
     pub id: SessionId,
+    /// Counts the sessions: the older has the smaller one.
+    pub number: u64,
     /// Whose it is.
     pub who: Identity,
     /// When its token expires.
@@ -48,15 +58,26 @@ pub struct Session {
     /// What is due of its `close`.
     pub close: Close,
     /// Its client's messages that no link has taken.
-    pub line: VecDeque<Msg>,
+    pub line: Messages,
     /// Those that a broken link had taken, to be sent again.
-    pub kept: VecDeque<Msg>,
+    pub kept: Messages,
     /// Those that the link has taken and not confirmed.
     pub sent: VecDeque<Msg>,
     /// Those that broke with a link and whose session is over, until a fact counts them.
     pub lost: usize,
-    /// Bytes of its messages that links have taken since the last Ping.
-    pub spent: usize,
+    /// Its events that the link has taken and not confirmed.
+    pub on_way: usize,
+    /// Bytes of its messages that links have taken, and after which Ping: see [`History::spent`].
+    pub spent: (usize, u64),
+    /// The link on which it was live when announcing began, and did not wait for its gap.
+    pub listed: Option<LinkId>,
+}
+
+/// Messages that wait, and what they weigh.
+#[derive(Clone, Debug, Default)]
+pub struct Messages {
+    queue: VecDeque<Msg>,
+    bytes: usize,
 }
 
 /// Where an `open` went.
@@ -119,10 +140,12 @@ pub struct Link {
     pub emitted: u64,
     /// Bytes that have gone out.
     pub sent: u64,
+    /// Closes that are queued, and up to which byte.
+    pub leaving: VecDeque<(u64, SessionId)>,
     /// Events that no Ping has followed.
-    pub unpinged: Vec<Emitted>,
+    pub unpinged: Batch,
     /// Events that the outstanding Ping has followed.
-    pub pinged: Vec<Emitted>,
+    pub pinged: Batch,
     /// The outstanding Ping, and when it went.
     pub ping: Option<(u64, When)>,
     /// The last Pong, or when it came up.
@@ -131,10 +154,24 @@ pub struct Link {
     pub full: bool,
     /// Whether the machine says so.
     pub told_full: bool,
-    /// Sessions whose `close` was owed when it came up.
-    pub settling: Vec<SessionId>,
-    /// Sessions that were live when that was done, but for those that waited for their gap.
-    pub announcing: Option<Vec<SessionId>>,
+    /// Sessions whose `close` was owed when it came up, but for the first of them that are done.
+    pub settling: VecDeque<SessionId>,
+    /// Once that is done: of the sessions that were [listed](Session::listed) those that live and are not opened, by
+    /// number.
+    pub announcing: Option<BTreeSet<u64>>,
+}
+
+/// Events on their way.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// Those that have been seen.
+    pub events: Vec<Emitted>,
+    /// Messages that had gone before anything was seen: whose they were is not known.
+    pub earlier_messages: u64,
+    /// Of all, in bytes.
+    pub bytes: usize,
+    /// When the first one went; `None` where there is none.
+    pub since: Option<When>,
 }
 
 /// How a link is.
@@ -157,10 +194,6 @@ pub struct Emitted {
     pub session: SessionId,
     /// What.
     pub what: What,
-    /// How long.
-    pub bytes: usize,
-    /// When.
-    pub at: When,
 }
 
 /// Ends that are spread over a time: the k-th of n at `start + ceil(k * span / n)`.
@@ -172,6 +205,10 @@ pub struct Turns {
     pub span: Millis,
     /// Who, oldest first.
     pub list: Vec<SessionId>,
+    /// Of these, the first that lives.
+    pub first: usize,
+    /// The number of the last.
+    pub last_number: u64,
     /// How many turns have been taken.
     pub taken: usize,
 }
@@ -185,8 +222,8 @@ pub struct History {
     pub now: Time,
     /// The machine's next deadline, as it said before this step.
     pub due: Option<Time>,
-    /// Oldest first.
-    pub sessions: Vec<Session>,
+    /// The sessions.
+    pub sessions: Sessions,
     /// The last link.
     pub link: Link,
     /// The highest counter of a Ping.
@@ -204,9 +241,16 @@ pub struct History {
     /// Messages that broke with a link, until a fact counts them.
     pub lost: u64,
     /// When the last `close` of each user left: for the crossing window.
-    pub left_at: BTreeMap<String, Time>,
+    pub left_at: BTreeMap<Box<str>, Time>,
+    /// The same, in the order in which they left.
+    lefts: VecDeque<(Time, Box<str>)>,
     /// Whether the drain is over.
     pub empty: bool,
+    /// How many sessions are looked at in a step besides those that it concerns.
+    pub(crate) looks: usize,
+    /// Whose turn to be looked at and to be forgotten comes next.
+    look_from: u64,
+    forget_from: u64,
 }
 
 impl When {
@@ -217,15 +261,20 @@ impl When {
 }
 
 impl Turns {
-    /// When the k-th turn is, from 1, counted from the start's edge `start`.
-    pub fn turn(&self, k: usize, start: Time) -> Time {
-        start + Millis((k as u64 * self.span.0).div_ceil(self.list.len().max(1) as u64))
-    }
-
     /// How many turns have certainly passed, and how many may have.
     pub fn passed(&self, now: Time) -> (usize, usize) {
-        let count = |start| (1..=self.list.len()).filter(|&k| self.turn(k, start) <= now).count();
+        let (turns, span) = (self.list.len() as u128, u128::from(self.span.0));
+        let count = |start: Time| {
+            let passed = u128::from((now - start).0) * turns;
+            let all = if start <= now { turns } else { 0 };
+            passed.checked_div(span).unwrap_or(all).min(turns) as usize
+        };
         (count(self.start.to), count(self.start.from))
+    }
+
+    /// Who of them lives and is first.
+    pub fn first(&self) -> Option<SessionId> {
+        self.list.get(self.first).copied()
     }
 }
 
@@ -248,7 +297,43 @@ impl Session {
 
     /// Bytes that it has parked.
     pub fn parked(&self) -> usize {
-        self.line.iter().map(|msg| msg.size + PARKED_OVERHEAD).sum()
+        self.line.bytes
+    }
+
+    /// Messages of it that wait.
+    pub fn waiting(&self) -> usize {
+        self.line.len() + self.kept.len()
+    }
+}
+
+impl Messages {
+    /// Their bytes, with what each weighs beside its size.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn push_back(&mut self, msg: Msg) {
+        self.bytes += msg.size + PARKED_OVERHEAD;
+        self.queue.push_back(msg);
+    }
+
+    fn drop_front(&mut self, count: usize) {
+        let bytes: usize = self.queue.drain(..count).map(|msg| msg.size + PARKED_OVERHEAD).sum();
+        self.bytes -= bytes;
+    }
+
+    fn pop_front(&mut self) -> Option<Msg> {
+        let msg = self.queue.pop_front()?;
+        self.bytes -= msg.size + PARKED_OVERHEAD;
+        Some(msg)
+    }
+}
+
+impl Deref for Messages {
+    type Target = VecDeque<Msg>;
+
+    fn deref(&self) -> &VecDeque<Msg> {
+        &self.queue
     }
 }
 
@@ -260,18 +345,18 @@ impl Link {
 
     /// Bytes of events that are not confirmed.
     pub fn unconfirmed(&self) -> usize {
-        self.unpinged.iter().chain(&self.pinged).map(|event| event.bytes).sum()
+        self.unpinged.bytes + self.pinged.bytes
     }
 }
 
 impl History {
-    /// Before anything.
-    pub fn new(settings: &Settings, now: Time) -> Self {
+    /// Before anything. `looks`: how many sessions are looked at in each step besides those that it concerns.
+    pub(crate) fn new(settings: &Settings, now: Time, looks: usize) -> Self {
         History {
             settings: settings.clone(),
             now,
             due: Some(now),
-            sessions: Vec::new(),
+            sessions: Sessions::default(),
             link: Link::new(LinkId(0), LinkState::Gone, When::at(now)),
             pings: 0,
             outage: Some(When::at(now)),
@@ -281,23 +366,44 @@ impl History {
             stops: 0,
             lost: 0,
             left_at: BTreeMap::new(),
+            lefts: VecDeque::new(),
             empty: false,
+            looks,
+            look_from: 0,
+            forget_from: 0,
         }
     }
 
     /// That session, if anything of it is remembered.
     pub fn session(&self, id: SessionId) -> Option<&Session> {
-        self.sessions.iter().find(|session| session.id == id)
+        self.sessions.get(id)
     }
 
     /// The live session of that user.
     pub fn live(&self, user: &str) -> Option<&Session> {
-        self.sessions.iter().find(|session| session.is_live() && session.who.user() == user)
+        self.sessions.of_user(user).find(|session| session.is_live())
     }
 
     /// How many are live.
     pub fn lives(&self) -> usize {
-        self.sessions.iter().filter(|session| session.is_live()).count()
+        self.sessions.sums().live
+    }
+
+    /// Bytes of a session's messages that links have taken since the last Ping.
+    pub fn spent(&self, session: &Session) -> usize {
+        if session.spent.1 == self.pings { session.spent.0 } else { 0 }
+    }
+
+    /// Whether all who live have been opened on this link.
+    pub fn all_open(&self) -> bool {
+        let opened = if self.link.state == LinkState::Up { self.sessions.opened_on(self.link.id) } else { 0 };
+        opened == self.lives()
+    }
+
+    /// Whether so many slots are taken, or more.
+    pub fn takes_slots(&self, max: usize) -> bool {
+        self.sessions.len() >= max
+            && self.lives() + self.sessions.over().filter(|session| self.holds_slot(session)).count() >= max
     }
 
     /// Whether that link is up.
@@ -314,13 +420,10 @@ impl History {
     /// no gap a machine may wait for the `close` to leave or not.
     pub fn in_gap(&self, session: &Session) -> Option<bool> {
         let gap = self.settings.reopen_gap;
-        let mut lefts =
-            self.sessions.iter().filter(|other| other.who.user() == session.who.user()).filter_map(|other| {
-                match other.close {
-                    Close::Said { left, .. } | Close::Confirmed { left } => Some(left),
-                    Close::NotDue | Close::Owed => None,
-                }
-            });
+        let mut lefts = self.sessions.of_user(session.who.user()).filter_map(|other| match other.close {
+            Close::Said { left, .. } | Close::Confirmed { left } => Some(left),
+            Close::NotDue | Close::Owed => None,
+        });
         if gap == Millis(0) {
             return if lefts.any(|left| left.is_none()) { None } else { Some(false) };
         }
@@ -335,7 +438,7 @@ impl History {
 
     /// Whether a `close` of that user is yet to go out on this link.
     pub fn owes_close(&self, user: &str) -> bool {
-        self.sessions.iter().any(|session| session.who.user() == user && session.close == Close::Owed)
+        self.sessions.of_user(user).any(|session| session.close == Close::Owed)
     }
 
     /// Until when the `close` of an ended session is waited for, once draining.
@@ -362,42 +465,40 @@ impl History {
     /// Whether a backend that closes this session now may have meant another: language.md, "Events".
     pub fn crosses(&self, session: &Session) -> bool {
         let recent = |at: Time| self.now - at < self.settings.crossing_window;
-        let on_its_way = |other: &Session| {
-            other.who.user() == session.who.user() && matches!(other.close, Close::Said { left: None, .. })
-        };
+        let on_its_way = |other: &Session| matches!(other.close, Close::Said { left: None, .. });
         session.opened.is_some_and(|opened| {
             self.left_at.get(session.who.user()).is_some_and(|&at| recent(at))
                 || self.is_up(opened.link)
-                    && (self.sessions.iter().any(on_its_way) || opened.again && recent(opened.at))
+                    && (self.sessions.of_user(session.who.user()).any(on_its_way)
+                        || opened.again && recent(opened.at))
         })
     }
 
     /// Applies an input; `due` is the deadline that the machine had named before.
-    pub fn input(&mut self, now: Time, input: &Given, due: Option<Time>) {
+    pub fn input(&mut self, now: Time, input: &Input<'_, Msg>, due: Option<Time>) {
+        self.sessions.begin_step();
         self.now = self.now.max(now);
         self.due = due;
         match *input {
             Input::Message { session, payload } => {
-                if let Some(session) = self.find(session).filter(|session| session.is_live()) {
-                    session.line.push_back(payload);
+                if self.session(session).is_some_and(Session::is_live) {
+                    self.sessions.change(session, |session| session.line.push_back(payload));
                 }
             }
             Input::Left { session, .. } => {
-                if let Some(session) = self.find(session) {
+                self.sessions.change(session, |session| {
                     session.client = Client::Left;
                     session.queue_lost = std::mem::take(&mut session.queue);
-                }
+                });
             }
             Input::ClientSent { session, bytes } => {
-                if let Some(session) = self.find(session) {
-                    session.queue = session.queue.saturating_sub(bytes);
-                }
+                self.sessions.change(session, |session| session.queue = session.queue.saturating_sub(bytes));
             }
             Input::LinkUp { link } if self.link.id == link && self.link.state == LinkState::Dialled => {
                 let phase = self.link.phase;
                 self.link = Link { phase, ..Link::new(link, LinkState::Up, When::at(self.now)) };
                 self.spread = None;
-                let owed = self.sessions.iter().filter(|session| session.close == Close::Owed);
+                let owed = self.sessions.over().filter(|session| session.close == Close::Owed);
                 self.link.settling = owed.map(|session| session.id).collect();
             }
             Input::LinkDown { link }
@@ -407,37 +508,44 @@ impl History {
             }
             Input::LinkSent { link, bytes } if self.is_up(link) => self.link_sent(bytes),
             Input::Pong { link, counter } if self.is_up(link) => self.pong(counter),
-            Input::WallClockStepped { forward } => {
-                for expires in self.sessions.iter_mut().filter_map(|session| session.expires.as_mut()) {
-                    expires.0 = expires.0.saturating_add_signed(forward.saturating_neg());
-                }
-            }
+            Input::WallClockStepped { forward } => self.sessions.move_expiries(forward),
             Input::Drain if self.drain.is_none() => {
-                let live = self.sessions.iter().filter(|session| session.is_live());
-                let list = live.map(|session| session.id).collect();
-                let span = self.settings.drain.time;
-                self.drain = Some(Turns { start: When::at(self.now), span, list, taken: 0 });
+                self.drain = Some(self.turns(When::at(self.now), self.settings.drain.time));
             }
             _ => {}
         }
         self.settle();
     }
 
-    fn find(&mut self, id: SessionId) -> Option<&mut Session> {
-        self.sessions.iter_mut().find(|session| session.id == id)
+    /// Turns of all who live.
+    pub(crate) fn turns(&self, start: When, span: Millis) -> Turns {
+        let live = || self.sessions.iter().filter(|session| session.is_live());
+        let last_number = live().next_back().map_or(0, |session| session.number);
+        let list = live().map(|session| session.id).collect();
+        Turns { start, span, list, first: 0, last_number, taken: 0 }
     }
 
     fn link_sent(&mut self, bytes: usize) {
         self.link.sent = self.link.sent.saturating_add(bytes as u64).min(self.link.emitted);
-        for session in &mut self.sessions {
-            if let Close::Said { end, left: left @ None } = &mut session.close
-                && *end <= self.link.sent
-            {
-                *left = Some(self.now);
-                self.left_at.insert(session.who.user().to_owned(), self.now);
+        let (sent, now) = (self.link.sent, self.now);
+        while let Some((_, id)) = self.link.leaving.pop_front_if(|(end, _)| *end <= sent) {
+            let user = self.sessions.change(id, |session| match &mut session.close {
+                Close::Said { left: left @ None, .. } => {
+                    *left = Some(now);
+                    Some(session.who.user().into())
+                }
+                _ => None,
+            });
+            if let Some(user) = user.flatten() {
+                self.note_left(user, now);
             }
         }
         self.link.drain(&self.settings);
+    }
+
+    pub(crate) fn note_left(&mut self, user: Box<str>, at: Time) {
+        self.left_at.insert(user.clone(), at);
+        self.lefts.push_back((at, user));
     }
 
     fn pong(&mut self, counter: u64) {
@@ -445,38 +553,48 @@ impl History {
             return;
         }
         self.link.calm_since = self.now;
-        for event in std::mem::take(&mut self.link.pinged) {
-            let Some(session) = self.find(event.session) else { continue };
-            match event.what {
-                What::Open => session.opened.iter_mut().for_each(|opened| opened.confirmed = true),
-                What::Message(_) => drop(session.sent.pop_front()),
-                What::Close => {
-                    if let Close::Said { left, .. } = session.close {
-                        session.close = Close::Confirmed { left };
+        for event in std::mem::take(&mut self.link.pinged).events {
+            self.sessions.change(event.session, |session| {
+                session.on_way -= 1;
+                match event.what {
+                    What::Open => session.opened.iter_mut().for_each(|opened| opened.confirmed = true),
+                    What::Message(_) => drop(session.sent.pop_front()),
+                    What::Close => {
+                        if let Close::Said { left, .. } = session.close {
+                            session.close = Close::Confirmed { left };
+                        }
                     }
                 }
-            }
+            });
         }
         self.link.drain(&self.settings);
     }
 
     fn link_breaks(&mut self, at: When) {
-        let mut lost = 0;
-        for session in &mut self.sessions {
-            if let Close::Said { .. } = session.close {
-                session.close = Close::Owed;
-            }
-            let sent = std::mem::take(&mut session.sent);
-            match (self.settings.redeliver, session.ended) {
-                (Redeliver::Never, _) => lost += sent.len() as u64,
-                (Redeliver::Unconfirmed, Some(_)) => session.lost += sent.len(),
-                (Redeliver::Unconfirmed, None) => {
-                    let later = std::mem::replace(&mut session.kept, sent);
-                    session.kept.extend(later);
-                }
+        let batches = [std::mem::take(&mut self.link.pinged), std::mem::take(&mut self.link.unpinged)];
+        let redeliver = self.settings.redeliver;
+        for batch in batches {
+            self.lost += batch.earlier_messages;
+            for Emitted { session, .. } in batch.events {
+                let lost = self.sessions.change(session, |session| {
+                    session.on_way = 0;
+                    if let Close::Said { .. } = session.close {
+                        session.close = Close::Owed;
+                    }
+                    let sent = std::mem::take(&mut session.sent);
+                    match (redeliver, session.ended) {
+                        (Redeliver::Never, _) => return sent.len() as u64,
+                        (Redeliver::Unconfirmed, Some(_)) => session.lost += sent.len(),
+                        (Redeliver::Unconfirmed, None) => {
+                            let later = std::mem::take(&mut session.kept);
+                            sent.into_iter().chain(later.queue).for_each(|msg| session.kept.push_back(msg));
+                        }
+                    }
+                    0
+                });
+                self.lost += lost.unwrap_or(0);
             }
         }
-        self.lost += lost;
         if self.link.state != LinkState::Dialled {
             self.outage.get_or_insert(at);
         }
@@ -486,49 +604,53 @@ impl History {
 
     /// Notes that the owed closes are confirmed.
     fn settle(&mut self) {
-        let done =
-            |id: &SessionId| self.session(*id).is_none_or(|s| matches!(s.close, Close::Confirmed { .. }));
-        if self.link.state == LinkState::Up
-            && self.link.announcing.is_none()
-            && self.link.settling.iter().all(done)
-        {
-            let live = |session: &&Session| session.is_live() && self.in_gap(session) == Some(false);
-            let live = self.sessions.iter().filter(live);
-            self.link.announcing = Some(live.map(|session| session.id).collect());
+        if self.link.state != LinkState::Up || self.link.announcing.is_some() {
+            return;
         }
+        let sessions = &self.sessions;
+        let done =
+            |id: &mut SessionId| sessions.get(*id).is_none_or(|s| matches!(s.close, Close::Confirmed { .. }));
+        while self.link.settling.pop_front_if(done).is_some() {}
+        if !self.link.settling.is_empty() {
+            return;
+        }
+        let live = |session: &&Session| session.is_live() && self.in_gap(session) == Some(false);
+        let list: Vec<_> = self.sessions.iter().filter(live).map(|s| (s.number, s.id)).collect();
+        for (_, id) in &list {
+            self.sessions.change(*id, |session| session.listed = Some(self.link.id));
+        }
+        self.link.announcing = Some(list.into_iter().map(|(number, _)| number).collect());
     }
 
     /// Applies an output of the step whose input was `input`.
-    pub fn output(&mut self, input: &Given, said: &Said) {
+    pub fn output(&mut self, input: &Input<'_, Msg>, said: &Said) {
         let when = self.when();
         match *said {
             Said::Admit(id) => {
                 if let Input::Ask { identity, expires } = input {
-                    self.sessions.push(Session::new(id, identity.clone(), *expires));
+                    self.sessions.add(Session::new(id, identity.clone(), *expires));
                 }
             }
             Said::Event { session, what, bytes, .. } => self.event(session, what, bytes),
             Said::Message { session, bytes, .. } => {
-                if let Some(session) = self.find(session) {
-                    session.queue += bytes;
-                }
+                self.sessions.change(session, |session| session.queue += bytes);
             }
             Said::Close { session, queued, .. } => {
-                if let Some(session) = self.find(session) {
+                self.sessions.change(session, |session| {
                     session.client = Client::Closed;
                     if queued == Queued::Drop {
                         session.queue_lost += std::mem::take(&mut session.queue);
                     }
-                }
+                });
             }
             Said::Ended { session, cause } => self.ended(session, cause),
             Said::Stop(session) => {
                 self.stops += 1;
                 let stops = self.stops;
-                self.find(session).into_iter().for_each(|session| session.stopped = Some(stops));
+                self.sessions.change(session, |session| session.stopped = Some(stops));
             }
             Said::Resume(session) => {
-                self.find(session).into_iter().for_each(|session| session.stopped = None)
+                self.sessions.change(session, |session| session.stopped = None);
             }
             Said::StopAll => self.stop_all = true,
             Said::ResumeAll => self.stop_all = false,
@@ -540,9 +662,10 @@ impl History {
                 self.pings = self.pings.max(counter);
                 self.link.emitted += bytes as u64;
                 self.link.ping = Some((counter, when));
-                self.sessions.iter_mut().for_each(|session| session.spent = 0);
-                let unpinged = std::mem::take(&mut self.link.unpinged);
-                self.link.pinged.extend(unpinged);
+                let Batch { events, earlier_messages, bytes, .. } = std::mem::take(&mut self.link.unpinged);
+                self.link.pinged.events.extend(events);
+                self.link.pinged.earlier_messages += earlier_messages;
+                self.link.pinged.bytes += bytes;
                 self.link.fill(&self.settings);
             }
             Said::Abort(_) => {
@@ -560,30 +683,24 @@ impl History {
                 }
             }
             Said::MessagesDropped { session, cause, messages } => {
-                if let Some(session) = self.find(session) {
-                    match cause {
-                        DropCause::Parked => session.line.clear(),
-                        DropCause::Unconfirmed => {
-                            let of_kept = messages.saturating_sub(session.lost).min(session.kept.len());
-                            session.kept.drain(..of_kept);
-                            session.lost = session.lost.saturating_sub(messages);
-                        }
-                        DropCause::AfterEnd => {}
+                self.sessions.change(session, |session| match cause {
+                    DropCause::Parked => session.line = Messages::default(),
+                    DropCause::Unconfirmed => {
+                        let of_kept = messages.saturating_sub(session.lost).min(session.kept.len());
+                        session.kept.drop_front(of_kept);
+                        session.lost = session.lost.saturating_sub(messages);
                     }
-                }
+                    DropCause::AfterEnd => {}
+                });
             }
             Said::QueueDropped { session, .. } => {
-                if let Some(session) = self.find(session) {
-                    (session.queue, session.queue_lost) = (0, 0);
-                }
+                self.sessions.change(session, |session| (session.queue, session.queue_lost) = (0, 0));
             }
             Said::Unconfirmed { .. } => self.lost = 0,
             Said::LinkFull => self.link.told_full = true,
             Said::LinkDrained => self.link.told_full = false,
             Said::OutageSpread { .. } => {
-                let live = self.sessions.iter().filter(|session| session.is_live());
-                let list = live.map(|session| session.id).collect();
-                self.spread = Some(Turns { start: when, span: self.settings.outage.spread, list, taken: 0 });
+                self.spread = Some(self.turns(when, self.settings.outage.spread));
             }
             Said::Refuse(_)
             | Said::Ignored { .. }
@@ -594,72 +711,116 @@ impl History {
     }
 
     fn event(&mut self, id: SessionId, what: What, bytes: usize) {
-        let at = self.when();
+        let (at, pings) = (self.when(), self.pings);
         self.link.emitted += bytes as u64;
-        self.link.unpinged.push(Emitted { session: id, what, bytes, at });
+        self.link.unpinged.bytes += bytes;
+        self.link.unpinged.since.get_or_insert(at);
         let (link, end) = (self.link.id, self.link.emitted);
         self.link.fill(&self.settings);
-        let Some(session) = self.find(id) else { return };
-        match what {
-            What::Open => {
-                let again = session.opened.is_some();
-                session.opened = Some(Opened { link, at: at.to, again, confirmed: false });
-            }
-            What::Message(msg) => {
-                if session.kept.pop_front().is_none() {
-                    session.line.pop_front();
+        if what == What::Open {
+            self.sessions.count_opened_on(link);
+        }
+        let number = self.sessions.change(id, |session| {
+            session.on_way += 1;
+            match what {
+                What::Open => {
+                    let again = session.opened.is_some();
+                    session.opened = Some(Opened { link, at: at.to, again, confirmed: false });
                 }
-                session.sent.push_back(msg);
-                session.spent = session.spent.saturating_add(bytes);
+                What::Message(msg) => {
+                    if session.kept.pop_front().is_none() {
+                        session.line.pop_front();
+                    }
+                    session.sent.push_back(msg);
+                    let (spent, after) = session.spent;
+                    let before = if after == pings { spent } else { 0 };
+                    session.spent = (before.saturating_add(bytes), pings);
+                }
+                What::Close => session.close = Close::Said { end, left: None },
             }
-            What::Close => session.close = Close::Said { end, left: None },
+            session.number
+        });
+        let Some(number) = number else { return };
+        self.link.unpinged.events.push(Emitted { session: id, what });
+        match what {
+            What::Open => self.announced(number),
+            What::Close => self.link.leaving.push_back((end, id)),
+            What::Message(_) => {}
+        }
+    }
+
+    /// That session need not be opened any more.
+    fn announced(&mut self, number: u64) {
+        if let Some(announcing) = &mut self.link.announcing {
+            announcing.remove(&number);
         }
     }
 
     fn ended(&mut self, id: SessionId, cause: EndCause) {
         let when = self.when();
-        let Some(index) = self.sessions.iter().position(|session| session.id == id) else { return };
+        let Some(session) = self.session(id) else { return };
         let owed = match cause {
-            EndCause::Backend => self.crosses(&self.sessions[index]),
-            _ => self.sessions[index].opened.is_some(),
+            EndCause::Backend => self.crosses(session),
+            _ => session.opened.is_some(),
         };
+        let number = session.number;
+        self.sessions.change(id, |session| {
+            session.ended = Some((when, cause));
+            session.close = if owed { Close::Owed } else { Close::NotDue };
+        });
+        self.announced(number);
+        let sessions = &self.sessions;
+        let is_over = |id: &SessionId| sessions.get(*id).is_none_or(|session| !session.is_live());
+        for turns in [&mut self.drain, &mut self.spread].into_iter().flatten() {
+            while turns.list.get(turns.first).is_some_and(is_over) {
+                turns.first += 1;
+            }
+        }
         let turns = match cause {
             EndCause::Drained => self.drain.as_mut(),
             EndCause::Outage => self.spread.as_mut(),
             _ => None,
         };
         turns.into_iter().for_each(|turns| turns.taken += 1);
-        let session = &mut self.sessions[index];
-        session.ended = Some((when, cause));
-        session.close = if owed { Close::Owed } else { Close::NotDue };
+    }
+
+    /// Whom to look at after the step.
+    pub(crate) fn to_look_at(&mut self, to: &mut Vec<SessionId>) {
+        to.clear();
+        self.look_from = self.sessions.to_look_at(self.look_from, self.looks, to);
     }
 
     /// After the step: forgets what can no longer be heard of.
     pub fn forget(&mut self) {
+        let mut over = Vec::new();
+        self.forget_from = self.sessions.to_forget(self.forget_from, self.looks, &mut over);
         // A `close` that was given up may still be confirmed, and a settling link waits for that.
-        let under_way = |id: SessionId| {
-            let mut events = self.link.unpinged.iter().chain(&self.link.pinged);
-            events.any(|event| event.session == id)
-        };
-        let over = |session: &Session| {
-            !session.is_live()
-                && session.line.is_empty()
-                && !under_way(session.id)
-                && !self.holds_slot(session)
-        };
-        let keep: Vec<Session> = self.sessions.iter().filter(|session| !over(session)).cloned().collect();
-        if keep.len() < self.sessions.len() {
-            self.sessions = keep;
-        }
+        over.retain(|id| {
+            let is_over = |session: &Session| {
+                session.line.is_empty() && session.on_way == 0 && !self.holds_slot(session)
+            };
+            self.session(*id).is_some_and(is_over)
+        });
+        over.into_iter().for_each(|id| self.sessions.remove(id));
         let (now, window) = (self.now, self.settings.crossing_window.max(self.settings.reopen_gap));
-        self.left_at.retain(|_, at| now - *at < window);
+        while let Some((at, user)) = self.lefts.pop_front_if(|(at, _)| now - *at >= window) {
+            if self.left_at.get(&user) == Some(&at) {
+                self.left_at.remove(&user);
+            }
+        }
+    }
+
+    /// When the last `close` left, of those that still count.
+    pub fn last_left(&self) -> Option<Time> {
+        self.lefts.back().map(|(at, _)| *at)
     }
 }
 
 impl Session {
-    fn new(id: SessionId, who: Identity, expires: Option<Time>) -> Self {
+    pub(crate) fn new(id: SessionId, who: Identity, expires: Option<Time>) -> Self {
         Session {
             id,
+            number: 0,
             who,
             expires,
             ended: None,
@@ -669,17 +830,19 @@ impl Session {
             queue_lost: 0,
             opened: None,
             close: Close::NotDue,
-            line: VecDeque::new(),
-            kept: VecDeque::new(),
+            line: Messages::default(),
+            kept: Messages::default(),
             sent: VecDeque::new(),
             lost: 0,
-            spent: 0,
+            on_way: 0,
+            spent: (0, 0),
+            listed: None,
         }
     }
 }
 
 impl Link {
-    fn new(id: LinkId, state: LinkState, since: When) -> Self {
+    pub(crate) fn new(id: LinkId, state: LinkState, since: When) -> Self {
         Link {
             id,
             state,
@@ -687,13 +850,14 @@ impl Link {
             phase: LinkPhase::Down,
             emitted: 0,
             sent: 0,
-            unpinged: Vec::new(),
-            pinged: Vec::new(),
+            leaving: VecDeque::new(),
+            unpinged: Batch::default(),
+            pinged: Batch::default(),
             ping: None,
             calm_since: since.to,
             full: false,
             told_full: false,
-            settling: Vec::new(),
+            settling: VecDeque::new(),
             announcing: None,
         }
     }

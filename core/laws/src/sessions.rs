@@ -1,20 +1,20 @@
 //! 2, 3, 4, 14 and one answer: who is a session, and until when.
 
-use std::collections::BTreeSet;
-
 use trunkline_core::{EndCause, Expiry, Input, Millis, language::Action};
 
-use super::{Step, Verdict, must};
+use crate::{Step, Verdict, must};
 use crate::{
     history::History,
     said::{Said, What},
 };
 
 /// 2: at most one session of a user is live.
-pub(super) fn one_session(seen: &History, _: &Step<'_>) -> Verdict {
-    let mut users = BTreeSet::new();
-    for session in seen.sessions.iter().filter(|session| session.is_live()) {
-        must!(users.insert(session.who.user()), "two live sessions of {:?}", session.who.user());
+pub(super) fn one_session(seen: &History, step: &Step<'_>) -> Verdict {
+    for said in step.said {
+        let Said::Admit(id) = *said else { continue };
+        let Some(user) = seen.session(id).map(|admitted| admitted.who.user()) else { continue };
+        let live = seen.sessions.of_user(user).filter(|session| session.is_live());
+        must!(live.count() <= 1, "two live sessions of {user:?}");
     }
     Ok(())
 }
@@ -87,9 +87,8 @@ pub(super) fn outlived(seen: &History, step: &Step<'_>) -> Verdict {
     }
     let at_once = matches!(step.input, Input::Ask { .. } | Input::WallClockStepped { .. })
         && step.next.is_some_and(|next| next <= seen.now + Millis(1));
-    let over = |expires| expires <= seen.now && !at_once;
-    for session in seen.sessions.iter().filter(|session| session.is_live()) {
-        must!(!session.expires.is_some_and(over), "{:?} outlives its token", session.id);
+    if let Some((expires, id)) = seen.sessions.first_to_expire() {
+        must!(expires > seen.now || at_once, "{id:?} outlives its token");
     }
     Ok(())
 }

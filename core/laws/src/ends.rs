@@ -2,7 +2,7 @@
 
 use trunkline_core::EndCause;
 
-use super::{Step, Verdict, must};
+use crate::{Step, Verdict, must};
 use crate::{
     history::{Client, Close, History, LinkState, Session},
     said::Said,
@@ -23,14 +23,11 @@ pub(super) fn drain(seen: &History, step: &Step<'_>, said: &Said) -> Verdict {
             let Some(turns) = &seen.drain else {
                 return Err(format!("{session:?} is drained without a drain"));
             };
-            let drained = |id| match seen.session(id) {
-                None => true,
-                Some(known) => !known.is_live(),
-            };
             let turns_passed = turns.passed(seen.now).1;
-            must!(turns.list.contains(&session), "{session:?} is drained, and was not live at the start");
-            let first = turns.list.iter().find(|id| !drained(**id));
-            must!(first == Some(&session), "{session:?} is drained before {first:?}, who is older");
+            let at_start = seen.session(session).is_some_and(|known| known.number <= turns.last_number);
+            must!(at_start, "{session:?} is drained, and was not live at the start");
+            let first = turns.first();
+            must!(first == Some(session), "{session:?} is drained before {first:?}, who is older");
             must!(turns.taken < turns_passed, "{session:?} is drained before its turn");
         }
         Said::Close { session, .. } => {
@@ -42,16 +39,15 @@ pub(super) fn drain(seen: &History, step: &Step<'_>, said: &Said) -> Verdict {
         Said::Empty { unconfirmed_closes } => {
             must!(!seen.empty, "empty is said twice");
             must!(seen.drain.is_some(), "empty is said without a drain");
-            let owed = |session: &&Session| matches!(session.close, Close::Owed | Close::Said { .. });
-            let left = |session: &&Session| {
+            let owed = |session: &Session| matches!(session.close, Close::Owed | Close::Said { .. });
+            let left = |session: &Session| {
                 session.is_live()
                     || session.client == Client::In
                     || owed(session) && seen.given_up_at(session).is_none_or(|at| at.from > seen.now)
             };
-            let someone = seen.sessions.iter().find(left).map(|session| session.id);
+            let someone = seen.sessions.iter().find(|session| left(session)).map(|session| session.id);
             must!(someone.is_none(), "empty, and {someone:?} is left");
-            let unconfirmed = |session: &&Session| owed(session);
-            let unconfirmed = seen.sessions.iter().filter(unconfirmed).count() as u64;
+            let unconfirmed = seen.sessions.over().filter(|session| owed(session)).count() as u64;
             must!(
                 unconfirmed <= unconfirmed_closes,
                 "{unconfirmed_closes} closes are said to be unconfirmed, {unconfirmed} are"
@@ -89,10 +85,8 @@ fn may_close(seen: &History, session: &Session) -> Verdict {
 /// 15: whose turn has come is over.
 pub(super) fn drained_in_time(seen: &History, _: &Step<'_>) -> Verdict {
     let Some(turns) = &seen.drain else { return Ok(()) };
-    for id in &turns.list[..turns.passed(seen.now).0] {
-        let live = seen.session(*id).is_some_and(|known| known.is_live());
-        must!(!live, "the turn of {id:?} has come, and it is live");
-    }
+    let first = turns.first();
+    must!(turns.first >= turns.passed(seen.now).0, "the turn of {first:?} has come, and it is live");
     Ok(())
 }
 
