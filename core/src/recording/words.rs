@@ -78,6 +78,8 @@ pub fn input<P: Payload>(input: &Input<'_, P>, name: impl Fn(SessionId) -> Strin
         }
         Input::Drain => "the gateway is told to stop".to_owned(),
         Input::Kick { session } => format!("an operator closes {}", name(*session)),
+        Input::Settings(_) => "an operator changes settings".to_owned(),
+        Input::Redial => "an operator moves the backend".to_owned(),
     }
 }
 

@@ -2,7 +2,7 @@
 //! the same or not. See [`trunkline_core::Naming`].
 
 use trunkline_core::{
-    DropCause, EndCause, Identity, Millis, Naming, SessionId, Time,
+    DropCause, EndCause, Identity, Millis, Naming, SessionId, Settings, Time,
     language::{Action, BadAction},
 };
 
@@ -116,6 +116,33 @@ fn bounded(span: Millis) -> Millis {
     if span == FOREVER { Millis(0) } else { span }
 }
 
+/// The settings that are in force, and those that may come.
+#[derive(Clone, Copy)]
+struct Longest<'a> {
+    settings: &'a Settings,
+    later: &'a [Settings],
+}
+
+impl Longest<'_> {
+    fn all(&self) -> impl Iterator<Item = &Settings> {
+        std::iter::once(self.settings).chain(self.later)
+    }
+
+    /// The longest of a span that ends; 0: there is none.
+    fn of(&self, span: impl Fn(&Settings) -> Millis) -> Millis {
+        self.all().map(|settings| bounded(span(settings))).max().unwrap_or(Millis(0))
+    }
+
+    fn any(&self, so: impl Fn(&Settings) -> bool) -> bool {
+        self.all().any(so)
+    }
+
+    /// The largest share of the link that is bounded.
+    fn share(&self) -> Option<usize> {
+        self.all().map(|settings| settings.link.share_bytes).filter(|share| *share < usize::MAX).max()
+    }
+}
+
 impl What {
     /// Appends what it says.
     pub fn key(&self, names: &mut Names, key: &mut Vec<u64>) {
@@ -128,15 +155,17 @@ impl What {
 }
 
 impl History {
-    /// Appends what of it can still matter to a law.
-    pub fn key(&self, names: &mut Names, key: &mut Vec<u64>) {
+    /// Appends what of it can still matter to a law, where the settings in force, or those in `later`, are all that may
+    /// be in force from here on.
+    pub fn key(&self, later: &[Settings], names: &mut Names, key: &mut Vec<u64>) {
+        let longest = Longest { settings: &self.settings, later };
         key.push(self.sessions.len() as u64);
         for session in &self.sessions {
-            self.key_session(session, names, key);
+            self.key_session(session, longest, names, key);
         }
-        self.link.key(self, names, key);
+        self.link.key(self, longest, names, key);
         // At its end, to the millisecond, either may be done.
-        let grace = Millis(bounded(self.settings.outage.grace).0 + 1);
+        let grace = Millis(longest.of(|settings| settings.outage.grace).0 + 1);
         key.extend(self.outage.map_or([u64::MAX; 2], |since| ages(self.now, since, grace)));
         for turns in [&self.spread, &self.drain] {
             match turns {
@@ -144,7 +173,7 @@ impl History {
                 Some(turns) => self.key_turns(turns, names, key),
             }
         }
-        let remembered = bounded(self.settings.crossing_window).max(self.settings.reopen_gap);
+        let remembered = longest.of(|settings| settings.crossing_window);
         let mut left: Vec<_> = self
             .left_at
             .iter()
@@ -152,10 +181,15 @@ impl History {
             .collect();
         left.sort_unstable();
         key.extend(left.into_iter().flat_map(|(user, age)| [user, age]));
+        key.push(u64::MAX);
+        let mut free: Vec<_> =
+            self.free_at.iter().map(|(user, at)| (names.user(user), (*at - self.now).0)).collect();
+        free.sort_unstable();
+        key.extend(free.into_iter().flat_map(|(user, until)| [user, until]));
         key.extend([u64::MAX, u64::from(self.stop_all) << 1 | u64::from(self.empty), self.lost]);
     }
 
-    fn key_session(&self, session: &Session, names: &mut Names, key: &mut Vec<u64>) {
+    fn key_session(&self, session: &Session, longest: Longest<'_>, names: &mut Names, key: &mut Vec<u64>) {
         let live = session.is_live();
         key.push(names.session(session.id));
         names.who(&session.who, key);
@@ -164,8 +198,8 @@ impl History {
             Client::Closed => 1,
             Client::Left => 2,
         });
-        let expires =
-            session.expires.filter(|_| live && self.settings.expiry == trunkline_core::Expiry::Close);
+        let ends = longest.any(|settings| settings.expiry == trunkline_core::Expiry::Close);
+        let expires = session.expires.filter(|_| live && ends);
         key.push(expires.map_or(u64::MAX, |at| (at - self.now).0));
         key.push(match session.ended {
             None => 0,
@@ -185,8 +219,7 @@ impl History {
         };
         key.push(session.stopped.map_or(u64::MAX, earlier));
         key.extend([session.queue as u64, session.queue_lost as u64, session.lost as u64]);
-        let share = self.settings.link.share_bytes;
-        if share < usize::MAX {
+        if let Some(share) = longest.share() {
             key.push(session.spent.min(share) as u64);
         }
         match session.opened {
@@ -194,27 +227,30 @@ impl History {
             Some(opened) if self.is_up(opened.link) => {
                 key.push(2 | u64::from(opened.again) << 2 | u64::from(opened.confirmed) << 3);
                 key.push(if opened.again {
-                    age(self.now, opened.at, bounded(self.settings.crossing_window))
+                    age(self.now, opened.at, longest.of(|settings| settings.crossing_window))
                 } else {
                     0
                 });
             }
             Some(_) => key.push(1),
         }
-        let gap = self.settings.reopen_gap;
-        let left = |left: Option<Time>| left.map_or(u64::MAX, |at| age(self.now, at, gap));
+        let until = |free: Option<Time>| free.map_or(u64::MAX, |at| (at - self.now).0);
         match session.close {
             Close::NotDue => key.push(0),
             Close::Owed => key.push(1),
-            Close::Said { end, left: None } => key.extend([2, end - self.link.sent]),
-            Close::Said { left: at, .. } => key.extend([3, left(at)]),
-            Close::Confirmed { left: at } => key.extend([4, left(at)]),
+            Close::Said { end, free: None } => key.extend([2, end - self.link.sent]),
+            Close::Said { free, .. } => key.extend([3, until(free)]),
+            Close::Confirmed { free } => key.extend([4, until(free)]),
         }
-        for messages in [&session.line, &session.kept, &session.sent] {
+        for messages in [&session.line, &session.kept] {
             key.push(messages.len() as u64);
             for msg in messages {
                 key.extend([names.message(msg.number), msg.size as u64]);
             }
+        }
+        key.push(session.sent.len() as u64);
+        for (msg, redeliver) in &session.sent {
+            key.extend([names.message(msg.number), msg.size as u64, *redeliver as u64]);
         }
     }
 
@@ -232,16 +268,18 @@ impl History {
 }
 
 impl Link {
-    fn key(&self, seen: &History, names: &mut Names, key: &mut Vec<u64>) {
-        let (settings, now) = (&seen.settings.link, seen.now);
+    fn key(&self, seen: &History, longest: Longest<'_>, names: &mut Names, key: &mut Vec<u64>) {
+        let now = seen.now;
         key.push(self.state as u64 | (self.phase as u64) << 2 | u64::from(self.id.0 == 0) << 4);
         if self.state == LinkState::Gone {
-            key.extend(ages(now, self.since, settings.redial_min.max(settings.backoff_max)));
+            let wait = longest.of(|settings| settings.link.redial_min.max(settings.link.backoff_max));
+            key.extend(ages(now, self.since, wait));
         }
         if self.state != LinkState::Up {
             return;
         }
         key.extend([self.queued() as u64, u64::from(self.full) << 1 | u64::from(self.told_full)]);
+        key.push(self.leaves_by.map_or(u64::MAX, |by| (by - now).0));
         for events in [&self.unpinged, &self.pinged] {
             key.push(events.len() as u64);
             for Emitted { session, what, .. } in events {
@@ -250,11 +288,14 @@ impl Link {
             }
         }
         if let Some(first) = self.unpinged.first() {
-            key.extend(ages(now, first.at, settings.confirm_delay));
+            key.extend(ages(now, first.at, longest.of(|settings| settings.link.confirm_delay)));
         }
         match self.ping {
-            Some((_, at)) => key.extend(ages(now, at, bounded(settings.pong_timeout))),
-            None => key.extend([u64::MAX, age(now, self.calm_since, bounded(settings.ping_interval))]),
+            Some((_, at)) => key.extend(ages(now, at, longest.of(|settings| settings.link.pong_timeout))),
+            None => {
+                let interval = longest.of(|settings| settings.link.ping_interval);
+                key.extend([u64::MAX, age(now, self.calm_since, interval)]);
+            }
         }
         key.push(u64::from(self.announcing.is_some()));
         let list = self.announcing.as_ref().unwrap_or(&self.settling);

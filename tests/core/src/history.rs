@@ -51,8 +51,8 @@ pub struct Session {
     pub line: VecDeque<Msg>,
     /// Those that a broken link had taken, to be sent again.
     pub kept: VecDeque<Msg>,
-    /// Those that the link has taken and not confirmed.
-    pub sent: VecDeque<Msg>,
+    /// Those that the link has taken and not confirmed, and what becomes of each if it breaks before.
+    pub sent: VecDeque<(Msg, Redeliver)>,
     /// Those that broke with a link and whose session is over, until a fact counts them.
     pub lost: usize,
     /// Bytes of its messages that links have taken since the last Ping.
@@ -94,13 +94,13 @@ pub enum Close {
     Said {
         /// Counted from the link's first byte.
         end: u64,
-        /// When that byte left.
-        left: Option<Time>,
+        /// Once that byte has left: when the gap after it is over.
+        free: Option<Time>,
     },
     /// The backend has it.
     Confirmed {
-        /// When its last byte left.
-        left: Option<Time>,
+        /// Once its last byte has left: when the gap after it is over.
+        free: Option<Time>,
     },
 }
 
@@ -129,6 +129,8 @@ pub struct Link {
     pub calm_since: Time,
     /// Whether it takes no events.
     pub full: bool,
+    /// Until when it is there at most, as it is left for another.
+    pub leaves_by: Option<Time>,
     /// Whether the machine says so.
     pub told_full: bool,
     /// Sessions whose `close` was owed when it came up.
@@ -181,6 +183,8 @@ pub struct Turns {
 pub struct History {
     /// Of the endpoint.
     pub settings: Settings,
+    /// The most sessions that it ever might have.
+    pub slots_max: u32,
     /// The latest time.
     pub now: Time,
     /// The machine's next deadline, as it said before this step.
@@ -205,6 +209,8 @@ pub struct History {
     pub lost: u64,
     /// When the last `close` of each user left: for the crossing window.
     pub left_at: BTreeMap<String, Time>,
+    /// When the gaps after all closes of each user that left are over.
+    pub free_at: BTreeMap<String, Time>,
     /// Whether the drain is over.
     pub empty: bool,
 }
@@ -258,6 +264,11 @@ impl Link {
         (self.emitted - self.sent) as usize
     }
 
+    /// Whether all that it has taken is confirmed.
+    pub fn is_calm(&self) -> bool {
+        self.ping.is_none() && self.unpinged.is_empty() && self.pinged.is_empty()
+    }
+
     /// Bytes of events that are not confirmed.
     pub fn unconfirmed(&self) -> usize {
         self.unpinged.iter().chain(&self.pinged).map(|event| event.bytes).sum()
@@ -269,6 +280,7 @@ impl History {
     pub fn new(settings: &Settings, now: Time) -> Self {
         History {
             settings: settings.clone(),
+            slots_max: settings.sessions_max,
             now,
             due: Some(now),
             sessions: Vec::new(),
@@ -281,6 +293,7 @@ impl History {
             stops: 0,
             lost: 0,
             left_at: BTreeMap::new(),
+            free_at: BTreeMap::new(),
             empty: false,
         }
     }
@@ -313,24 +326,18 @@ impl History {
     /// Whether its user's gap keeps the session from being opened: `None` where that cannot be told, since with
     /// no gap a machine may wait for the `close` to leave or not.
     pub fn in_gap(&self, session: &Session) -> Option<bool> {
-        let gap = self.settings.reopen_gap;
-        let mut lefts =
-            self.sessions.iter().filter(|other| other.who.user() == session.who.user()).filter_map(|other| {
-                match other.close {
-                    Close::Said { left, .. } | Close::Confirmed { left } => Some(left),
-                    Close::NotDue | Close::Owed => None,
-                }
-            });
-        if gap == Millis(0) {
-            return if lefts.any(|left| left.is_none()) { None } else { Some(false) };
+        if self.gap_runs(session) {
+            return Some(true);
         }
-        Some(self.gap_runs(session) || lefts.any(|left| left.is_none_or(|left| left + gap > self.now)))
+        let leaves = |close: Close| matches!(close, Close::Said { free: None, .. });
+        let mut own = self.sessions.iter().filter(|other| other.who.user() == session.who.user());
+        let one_leaves = own.any(|other| leaves(other.close));
+        if one_leaves && self.settings.reopen_gap == Millis(0) { None } else { Some(one_leaves) }
     }
 
     /// Whether the gap after the last `close` of the session's user that left is not over, whatever became of it.
     fn gap_runs(&self, session: &Session) -> bool {
-        let left = self.left_at.get(session.who.user());
-        left.is_some_and(|left| *left + self.settings.reopen_gap > self.now)
+        self.free_at.get(session.who.user()).is_some_and(|free| *free > self.now)
     }
 
     /// Whether a `close` of that user is yet to go out on this link.
@@ -348,14 +355,14 @@ impl History {
 
     /// Whether the session's slot is taken.
     pub fn holds_slot(&self, session: &Session) -> bool {
-        let gap_left =
-            |left: Option<Time>| left.is_none_or(|left| left + self.settings.reopen_gap > self.now);
+        let gap_runs =
+            |free: Option<Time>| free.is_none_or(|free| free > self.now);
         session.client != Client::Left
             || match session.close {
                 Close::NotDue => false,
                 // Once a drain is over, nobody will ever hear it.
                 Close::Owed | Close::Said { .. } => !self.empty,
-                Close::Confirmed { left } => gap_left(left) && !self.empty,
+                Close::Confirmed { free } => gap_runs(free) && !self.empty,
             }
     }
 
@@ -363,7 +370,7 @@ impl History {
     pub fn crosses(&self, session: &Session) -> bool {
         let recent = |at: Time| self.now - at < self.settings.crossing_window;
         let on_its_way = |other: &Session| {
-            other.who.user() == session.who.user() && matches!(other.close, Close::Said { left: None, .. })
+            other.who.user() == session.who.user() && matches!(other.close, Close::Said { free: None, .. })
         };
         session.opened.is_some_and(|opened| {
             self.left_at.get(session.who.user()).is_some_and(|&at| recent(at))
@@ -418,9 +425,27 @@ impl History {
                 let span = self.settings.drain.time;
                 self.drain = Some(Turns { start: When::at(self.now), span, list, taken: 0 });
             }
+            Input::Settings(ref settings) if self.drain.is_none() => self.change(settings),
+            Input::Redial if self.drain.is_none() && self.link.state == LinkState::Up => {
+                self.link.leaves_by.get_or_insert(self.now + self.settings.drain.confirm_timeout);
+                self.link.full = true;
+            }
             _ => {}
         }
         self.settle();
+    }
+
+    /// Other settings hold from now on. What was over by the old ones stays so.
+    fn change(&mut self, settings: &Settings) {
+        let old = std::mem::replace(&mut self.settings, settings.clone());
+        let now = self.now;
+        self.left_at.retain(|_, at| now - *at < old.crossing_window);
+        if old.outage != settings.outage {
+            self.spread = None;
+        }
+        self.slots_max = self.slots_max.max(settings.sessions_max);
+        self.link.fill(settings);
+        self.link.drain(settings);
     }
 
     fn find(&mut self, id: SessionId) -> Option<&mut Session> {
@@ -430,11 +455,14 @@ impl History {
     fn link_sent(&mut self, bytes: usize) {
         self.link.sent = self.link.sent.saturating_add(bytes as u64).min(self.link.emitted);
         for session in &mut self.sessions {
-            if let Close::Said { end, left: left @ None } = &mut session.close
+            if let Close::Said { end, free: free @ None } = &mut session.close
                 && *end <= self.link.sent
             {
-                *left = Some(self.now);
+                let over = self.now + self.settings.reopen_gap;
+                *free = Some(over);
                 self.left_at.insert(session.who.user().to_owned(), self.now);
+                let all_over = self.free_at.entry(session.who.user().to_owned()).or_insert(over);
+                *all_over = over.max(*all_over);
             }
         }
         self.link.drain(&self.settings);
@@ -451,8 +479,8 @@ impl History {
                 What::Open => session.opened.iter_mut().for_each(|opened| opened.confirmed = true),
                 What::Message(_) => drop(session.sent.pop_front()),
                 What::Close => {
-                    if let Close::Said { left, .. } = session.close {
-                        session.close = Close::Confirmed { left };
+                    if let Close::Said { free, .. } = session.close {
+                        session.close = Close::Confirmed { free };
                     }
                 }
             }
@@ -467,13 +495,12 @@ impl History {
                 session.close = Close::Owed;
             }
             let sent = std::mem::take(&mut session.sent);
-            match (self.settings.redeliver, session.ended) {
-                (Redeliver::Never, _) => lost += sent.len() as u64,
-                (Redeliver::Unconfirmed, Some(_)) => session.lost += sent.len(),
-                (Redeliver::Unconfirmed, None) => {
-                    let later = std::mem::replace(&mut session.kept, sent);
-                    session.kept.extend(later);
-                }
+            let goes_again = |(_, redeliver): &(Msg, Redeliver)| *redeliver == Redeliver::Unconfirmed;
+            let (again, gone): (Vec<_>, Vec<_>) = sent.into_iter().partition(goes_again);
+            lost += gone.len() as u64;
+            match session.ended {
+                Some(_) => session.lost += again.len(),
+                None => again.into_iter().rev().for_each(|(msg, _)| session.kept.push_front(msg)),
             }
         }
         self.lost += lost;
@@ -549,8 +576,11 @@ impl History {
                 self.link_breaks(when);
             }
             Said::CloseLink(_) => {
+                let left = self.link.leaves_by.is_some() && self.link.is_calm();
                 self.link_breaks(when);
-                self.link.state = LinkState::Closing;
+                if !left {
+                    self.link.state = LinkState::Closing;
+                }
             }
             Said::Empty { .. } => self.empty = true,
             Said::Phase(phase) => {
@@ -599,6 +629,7 @@ impl History {
         self.link.unpinged.push(Emitted { session: id, what, bytes, at });
         let (link, end) = (self.link.id, self.link.emitted);
         self.link.fill(&self.settings);
+        let redeliver = self.settings.redeliver;
         let Some(session) = self.find(id) else { return };
         match what {
             What::Open => {
@@ -609,10 +640,10 @@ impl History {
                 if session.kept.pop_front().is_none() {
                     session.line.pop_front();
                 }
-                session.sent.push_back(msg);
+                session.sent.push_back((msg, redeliver));
                 session.spent = session.spent.saturating_add(bytes);
             }
-            What::Close => session.close = Close::Said { end, left: None },
+            What::Close => session.close = Close::Said { end, free: None },
         }
     }
 
@@ -651,8 +682,9 @@ impl History {
         if keep.len() < self.sessions.len() {
             self.sessions = keep;
         }
-        let (now, window) = (self.now, self.settings.crossing_window.max(self.settings.reopen_gap));
+        let (now, window) = (self.now, self.settings.crossing_window);
         self.left_at.retain(|_, at| now - *at < window);
+        self.free_at.retain(|_, at| *at > now);
     }
 }
 
@@ -692,6 +724,7 @@ impl Link {
             ping: None,
             calm_since: since.to,
             full: false,
+            leaves_by: None,
             told_full: false,
             settling: Vec::new(),
             announcing: None,
@@ -704,7 +737,8 @@ impl Link {
     }
 
     fn drain(&mut self, settings: &Settings) {
-        if self.queued() <= settings.link.low_bytes && self.unconfirmed() <= settings.link.low_bytes {
+        let low = settings.link.low_bytes;
+        if self.leaves_by.is_none() && self.queued() <= low && self.unconfirmed() <= low {
             self.full = false;
         }
     }

@@ -369,7 +369,8 @@ fn may_stop(seen: &History, id: SessionId) -> Verdict {
 /// Whether a Ping is to go, counting from the edge of an event's time that `edge` picks.
 fn ping_due(seen: &History, edge: impl Fn(&crate::history::Emitted) -> trunkline_core::Time) -> bool {
     let (link, settings) = (&seen.link, &seen.settings.link);
-    if seen.sessions.iter().any(|session| rests(seen, session)) {
+    let left = link.leaves_by.is_some() && !link.unpinged.is_empty();
+    if left || seen.sessions.iter().any(|session| rests(seen, session)) {
         return true;
     }
     let unpinged: usize = link.unpinged.iter().map(|event| event.bytes).sum();
@@ -511,15 +512,15 @@ fn ends_in_time(seen: &History) -> Verdict {
         must!(late.is_none(), "the turn of {late:?} in the outage has come, and it is live");
     }
     let given_up = |session: &Session| seen.given_up_at(session).is_some_and(|at| at.to <= seen.now);
-    let gap_over = |left| left + seen.settings.reopen_gap <= seen.now;
+    let gap_over = |free| free <= seen.now;
     let user_gap_over =
-        |session: &Session| seen.left_at.get(session.who.user()).is_none_or(|left| gap_over(*left));
+        |session: &Session| seen.free_at.get(session.who.user()).is_none_or(|free| gap_over(*free));
     let finished = |session: &Session| match session.close {
         Close::NotDue => true,
         // It may have left on an earlier link.
-        Close::Owed | Close::Said { left: None, .. } => given_up(session) && user_gap_over(session),
-        Close::Said { left: Some(left), .. } => given_up(session) && gap_over(left),
-        Close::Confirmed { left } => left.is_none_or(gap_over),
+        Close::Owed | Close::Said { free: None, .. } => given_up(session) && user_gap_over(session),
+        Close::Said { free: Some(free), .. } => given_up(session) && gap_over(free),
+        Close::Confirmed { free } => free.is_none_or(gap_over),
     };
     for session in &seen.sessions {
         let drained = matches!(session.ended, Some((_, EndCause::Drained)));
@@ -530,7 +531,7 @@ fn ends_in_time(seen: &History) -> Verdict {
         let owed = matches!(session.close, Close::Owed | Close::Said { .. });
         session.is_live() || session.client == Client::In || owed && !given_up(session)
     };
-    let gaps_over = seen.left_at.values().all(|left| gap_over(*left));
+    let gaps_over = seen.free_at.values().all(|free| gap_over(*free));
     let over = seen.drain.is_some() && gaps_over && !seen.sessions.iter().any(unsettled);
     must!(!over || seen.empty, "nobody is left, and empty is not said");
     Ok(())

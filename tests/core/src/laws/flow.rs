@@ -36,7 +36,7 @@ pub(super) fn bounds_of_queues_and_slots(seen: &History, _: &Step<'_>, said: &Sa
             let holders = || seen.sessions.iter().filter(|session| seen.holds_slot(session));
             let (taken, max) = (holders().count(), seen.settings.sessions_max);
             must!(taken < max as usize, "{id:?} admitted, where {taken} slots of {max} are taken");
-            must!(id.slot < max, "{id:?} admitted beyond {max} slots");
+            must!(id.slot < seen.slots_max, "{id:?} admitted beyond {} slots", seen.slots_max);
             must!(
                 holders().all(|other| other.id.slot != id.slot),
                 "{id:?} admitted into a slot that is taken"
@@ -152,7 +152,12 @@ pub(super) fn ping(seen: &History, step: &Step<'_>, said: &Said) -> Verdict {
             );
         }
         Said::Abort(link) => {
-            let why = step.said.iter().any(|said| matches!(said, Said::PongTimeout | Said::Empty { .. }));
+            let left = match seen.link.state {
+                LinkState::Dialled => *step.input == Input::Redial,
+                _ => seen.link.leaves_by.is_some_and(|by| by <= seen.now),
+            };
+            let ends = |said: &Said| matches!(said, Said::PongTimeout | Said::Empty { .. });
+            let why = left || step.said.iter().any(ends);
             let there = seen.link.id == link && seen.link.state != LinkState::Gone;
             must!(why && there, "Abort of {link:?}, where {:?} is {:?}", seen.link.id, seen.link.state);
         }
