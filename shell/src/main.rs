@@ -10,7 +10,7 @@ use std::{
     env,
     fs::File,
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -27,6 +27,7 @@ use trunkline::{
     gateway::Gateway,
     health, log,
     recording::replay::{Outcome, replay},
+    reload::Source,
     service,
 };
 
@@ -35,7 +36,9 @@ use crate::cli::{Cli, Command};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        Some(Command::Run { config: Some(file) }) => load(&file).and_then(|config| block_on(serve(config))),
+        Some(Command::Run { config: Some(file) }) => {
+            load(&file).and_then(|config| block_on(serve(file, config)))
+        }
         Some(Command::Run { config: None }) | None => block_on(demo()),
         Some(Command::Check { file }) => load(&file).map(|_| println!("{}: nothing wrong", file.display())),
         Some(Command::Conformance(probe)) => block_on(async {
@@ -97,14 +100,21 @@ fn tell(file: &Path, user: Option<&str>) -> Result<(), String> {
     }
 }
 
-async fn serve(config: Config) -> Result<(), String> {
+async fn serve(file: PathBuf, config: Config) -> Result<(), String> {
     log::start(&config.log);
     let signal = stop_signal()?;
     let stop = async {
         signal.await;
         service::stopping();
     };
-    let gateway = Gateway::new(config).recorded_when(recording_signal()?);
+    let source = Source {
+        file,
+        wanted: signals(SignalKind::hangup())?,
+        begins: service::reloading,
+        ends: service::reloaded,
+    };
+    let recordings = signals(SignalKind::user_defined1())?;
+    let gateway = Gateway::new(config).recorded_when(recordings).reloaded_from(source);
     tokio::task::spawn_local(service::feed_watchdog(gateway.pulse()));
     gateway.run(|at| service::ready(&at), stop).await.map_err(|error| error.to_string())
 }
@@ -142,15 +152,14 @@ fn stop_signal() -> Result<impl Future<Output = ()>, String> {
     })
 }
 
-/// Says so whenever SIGUSR1 comes; of several at once, one counts.
-fn recording_signal() -> Result<mpsc::Receiver<()>, String> {
-    let mut signals =
-        signal(SignalKind::user_defined1()).map_err(|error| format!("signals cannot be caught: {error}"))?;
-    let (wanted, recordings) = mpsc::channel(1);
+/// Says so whenever a signal comes; of several at once, one counts.
+fn signals(kind: SignalKind) -> Result<mpsc::Receiver<()>, String> {
+    let mut signals = signal(kind).map_err(|error| format!("signals cannot be caught: {error}"))?;
+    let (wanted, come) = mpsc::channel(1);
     tokio::task::spawn_local(async move {
         while signals.recv().await.is_some() && wanted.send(()).await.is_ok() {}
     });
-    Ok(recordings)
+    Ok(come)
 }
 
 async fn either(one: &mut Signal, other: &mut Signal) {

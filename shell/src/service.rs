@@ -17,6 +17,21 @@ pub fn ready(at: &Listening) {
     tell(&[NotifyState::Ready, NotifyState::Status(&format!("listening on {}", clients.join(", ")))]);
 }
 
+/// Says that the configuration is read again, and when that began.
+pub fn reloading() {
+    let begun = NotifyState::monotonic_usec_now();
+    tell(&[NotifyState::Reloading]);
+    match begun {
+        Ok(begun) => tell(&[NotifyState::Reloading, begun]),
+        Err(error) => tracing::warn!(target: "gateway", %error, "the service manager cannot be told"),
+    }
+}
+
+/// Says that this is over, for better or worse.
+pub fn reloaded() {
+    tell(&[NotifyState::Ready]);
+}
+
 /// Says that sessions are being ended.
 pub fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("draining")]);

@@ -14,9 +14,9 @@ use trunkline_core::{
 use crate::log::TARGETS;
 
 use super::{
-    ClientAddress, Config, Limits, LogConfig, LogFormat, RecordingConfig, Section, admin, endpoint,
+    ClientAddress, Config, Limits, LogConfig, LogFormat, RecordingConfig, Section, Values, admin, endpoint,
     kinds::units::{GIB, HOUR, KIB, MIB, MINUTE, MS_10, MS_100, SECOND, ZERO},
-    kinds::{Choice, Parsed, count, one_or_list, quote, seconds, size, span},
+    kinds::{Choice, Parsed, count, one_or_list, quote, seconds, size, span, span_or_off},
     tls,
 };
 
@@ -109,11 +109,13 @@ fn gateway(root: &Section<'_>) -> Config {
         admin: root.table("admin", |s| admin::read(s, &others)),
         log: root.table("log", log),
         recording: root.table("recording", recording),
+        look_every: root.table("reload", |s| s.get("look_every", span_or_off(SECOND, HOUR), None)),
         limits: root.table("limits", limits),
         drain: root.table("drain", drain),
         endpoints: Vec::new(),
         routes: Routes::default(),
         warnings: Vec::new(),
+        values: Values::default(),
     }
 }
 

@@ -75,7 +75,16 @@ pub(crate) enum Command {
     },
     /// An operator asks something, or wants sessions closed.
     Inspect(Question),
-    /// The gateway stops.
+    /// An operator has decided otherwise.
+    Change {
+        /// What holds from now on.
+        config: Box<EndpointConfig>,
+        /// Whether the backend is elsewhere, or met otherwise.
+        moved: bool,
+        /// Told when it holds.
+        done: oneshot::Sender<()>,
+    },
+    /// The gateway stops, or has no such endpoint any more.
     Drain,
 }
 
@@ -106,8 +115,8 @@ pub(crate) async fn run(
 
 /// What the tasks of an endpoint share.
 pub(crate) struct Hub {
-    config: Rc<EndpointConfig>,
-    patience: Patience,
+    config: RefCell<Rc<EndpointConfig>>,
+    patience: Cell<Patience>,
     clock: Clock,
     /// When the present turn began, in microseconds.
     turn_at: Cell<u64>,
@@ -169,14 +178,39 @@ impl Hub {
                 endpoint,
                 outlet: Outlet::new(Rc::clone(&config), Arc::clone(&metrics), random),
             }),
-            patience: Patience::of(&config),
-            config,
+            patience: Cell::new(Patience::of(&config)),
+            config: RefCell::new(config),
             clock,
             turn_at: Cell::new(0),
             delivered: Cell::new(0),
             metrics,
             scratch: RefCell::new(vec![0; outlet::READ_BYTES].into()),
             client_tasks: Cell::new(0),
+        }
+    }
+
+    /// What an operator has decided, as of now.
+    fn config(&self) -> Rc<EndpointConfig> {
+        Rc::clone(&self.config.borrow())
+    }
+
+    /// An operator has decided otherwise: for those who are here too, but for how long their messages may be.
+    fn change(&self, now: Time, config: EndpointConfig, moved: bool) {
+        let config = Rc::new(config);
+        let old = self.config.replace(Rc::clone(&config));
+        self.patience.set(Patience::of(&config));
+        {
+            let Machine { endpoint, outlet, recorder } = &mut *self.machine.borrow_mut();
+            outlet.change(Rc::clone(&config), now);
+            if old.recording_bytes_max != config.recording_bytes_max {
+                *recorder = Ring::new(config.recording_bytes_max, endpoint, now);
+            }
+        }
+        if old.settings != config.settings {
+            self.input(now, Input::Settings(config.settings.clone().into()));
+        }
+        if moved {
+            self.input(now, Input::Redial);
         }
     }
 

@@ -8,7 +8,7 @@ use prometheus::{
 use super::{
     BOUNDS_MICROS, Counters, DROP_CAUSES, END_CAUSES, EndpointMetrics, FAULTS, Histogram, PHASES, Process,
 };
-use crate::config::EndpointConfig;
+use crate::{config::EndpointConfig, reload::Reloads};
 
 /// What is scraped.
 pub(crate) struct Scraped<'a> {
@@ -18,6 +18,7 @@ pub(crate) struct Scraped<'a> {
     pub(crate) connections: usize,
     pub(crate) connections_max: usize,
     pub(crate) draining: bool,
+    pub(crate) reloads: &'a Reloads,
     /// In milliseconds of Unix time.
     pub(crate) started_at: u64,
     pub(crate) now: u64,
@@ -53,6 +54,17 @@ fn of_gateway(s: &Scraped<'_>, to: &mut Families) {
     single(to, connections, s.connections as f64);
     let most = gauge("trunkline_connections_limit", "How many there may be: limits.connections_max.");
     single(to, most, s.connections_max as f64);
+    let mut reloads = counter("trunkline_config_reloads_total", "Reloads of the configuration, by what came of them.");
+    let r = s.reloads;
+    for (result, count) in [("applied", &r.applied), ("unchanged", &r.unchanged), ("failed", &r.failed)] {
+        add(&mut reloads, &[("result", result)], count.get() as f64);
+    }
+    to.push(reloads);
+    let last = "Whether the last reload found a configuration that is right.";
+    single(to, gauge("trunkline_config_last_reload_successful", last), r.successful.get().into());
+    let last = "When the configuration that is in force was read.";
+    let at = gauge("trunkline_config_last_reload_success_timestamp_seconds", last);
+    single(to, at, r.succeeded_at.get() as f64 / 1e3);
     let mut handshakes = counter(
         "trunkline_handshakes_total",
         "Handshakes by their answer; without an endpoint where none was found yet.",

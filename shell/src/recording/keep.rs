@@ -35,16 +35,17 @@ impl Recording {
 }
 
 /// Writes down what is known of each endpoint whenever `wanted` says so.
-pub(crate) async fn keep(front: Rc<Front>, folder: Option<PathBuf>, mut wanted: mpsc::Receiver<()>) {
+pub(crate) async fn keep(front: Rc<Front>, mut wanted: mpsc::Receiver<()>) {
     while wanted.recv().await.is_some() {
-        let Some(folder) = &folder else {
+        let table = front.table();
+        let Some(folder) = &table.folder else {
             tracing::warn!(target: "gateway", "nothing is written down: recording.folder is not configured");
             continue;
         };
-        for gate in &front.gates {
+        for gate in table.all() {
             let (answer, recorded) = oneshot::channel();
             // One that has gone has nothing to tell.
-            if gate.commands.send(Command::Inspect(Question::Recording { answer })).await.is_err() {
+            if gate.desk.commands.send(Command::Inspect(Question::Recording { answer })).await.is_err() {
                 continue;
             }
             let Ok(Some(recording)) = recorded.await else { continue };
