@@ -27,7 +27,7 @@ use trunkline::{
     gateway::Gateway,
     health, log,
     recording::replay::{Outcome, replay},
-    reload::Source,
+    reload::{Source, against::against, diff::Change},
     service,
 };
 
@@ -40,7 +40,15 @@ fn main() -> ExitCode {
             load(&file).and_then(|config| block_on(serve(file, config)))
         }
         Some(Command::Run { config: None }) | None => block_on(demo()),
-        Some(Command::Check { file }) => load(&file).map(|_| println!("{}: nothing wrong", file.display())),
+        Some(Command::Check { file, against: None, .. }) => {
+            load(&file).map(|_| println!("{}: nothing wrong", file.display()))
+        }
+        Some(Command::Check { file, against: Some(url), ca }) => {
+            match load(&file).and_then(|config| block_on(compare(&config, &url, ca))) {
+                Ok(code) => return code,
+                Err(message) => Err(message),
+            }
+        }
         Some(Command::Conformance(probe)) => block_on(async {
             let (report, passed) = probe.run().await?;
             println!("{report}");
@@ -68,7 +76,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn block_on(future: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+fn block_on<T>(future: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     runtime.map_err(|error| format!("no runtime: {error}"))?.block_on(future)
 }
@@ -80,6 +88,20 @@ fn load(file: &Path) -> Result<Config, String> {
         eprintln!("{}: warning: {warning}", file.display());
     }
     Ok(config)
+}
+
+/// Says what a gateway that runs would change if it read this configuration again.
+async fn compare(config: &Config, url: &str, ca: Option<PathBuf>) -> Result<ExitCode, String> {
+    let token = env::var("TRUNKLINE_ADMIN_TOKEN").ok();
+    let changes = against(config, url, token.as_deref(), ca).await?;
+    for change in &changes {
+        println!("{change}");
+    }
+    if changes.is_empty() {
+        println!("a reload would change nothing");
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(ExitCode::from(if changes.iter().any(Change::needs_restart) { 3 } else { 2 }))
 }
 
 /// Tells a recording. Fails where this version says something else than it does.

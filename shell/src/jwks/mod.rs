@@ -151,7 +151,7 @@ impl Keeper {
         let mut fetching: Option<Fetching<'_>> = None;
         loop {
             if self.turn() {
-                fetching = Some(Box::pin(fetch(&self.url, &self.settings)));
+                fetching = Some(Box::pin(fetch(&self.url, &self.settings, None)));
             }
             let deadline = self.refresh.borrow().next_deadline();
             let came = async {

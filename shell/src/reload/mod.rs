@@ -4,6 +4,7 @@
 //! core's: an endpoint is told its settings, and that its backend has moved. What cannot change while the gateway runs is
 //! said, and all else holds; a file with anything wrong in it changes nothing (docs/decisions/reload.md).
 
+pub mod against;
 pub mod diff;
 
 use std::{

@@ -220,7 +220,12 @@ fn world(sessions: usize, features: &[Feature]) -> Spec {
     };
     features.iter().for_each(|feature| feature.add(&mut spec));
     if features.contains(&Feature::Changes) {
-        spec.later = Some(otherwise(&spec.settings));
+        let mut later = otherwise(&spec.settings);
+        if spec.clock {
+            // How long ago an ignored token expired is without end, and matters once the clock is set back.
+            later.expiry = spec.settings.expiry;
+        }
+        spec.later = Some(later);
     }
     spec
 }

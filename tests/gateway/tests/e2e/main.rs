@@ -18,6 +18,7 @@ mod metrics;
 mod outage;
 mod rates;
 mod recording;
+mod reload;
 mod rfc6455;
 mod takeover;
 mod tls;
