@@ -1,8 +1,6 @@
 //! The gateway as a whole: what is started, in which order, and how it stops.
 
-use std::{
-    cell::Cell, io, net::SocketAddr, pin::pin, rc::Rc, thread::available_parallelism, time::Duration,
-};
+use std::{cell::Cell, io, net::SocketAddr, pin::pin, rc::Rc, thread::available_parallelism, time::Duration};
 
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 

@@ -1,5 +1,5 @@
-//! What a service manager such as systemd is told (sd_notify(3)): that the gateway listens, that it stops, and, where
-//! there is a watchdog, that it is alive. Without a service manager nobody is told anything.
+//! What a service manager such as systemd is told (sd_notify(3)): that the gateway listens, that it reloads, that it stops,
+//! and, where there is a watchdog, that it is alive. Without a service manager nobody is told anything.
 
 use std::time::Duration;
 
@@ -19,11 +19,9 @@ pub fn ready(at: &Listening) {
 
 /// Says that the configuration is read again, and when that began.
 pub fn reloading() {
-    let begun = NotifyState::monotonic_usec_now();
-    tell(&[NotifyState::Reloading]);
-    match begun {
+    match NotifyState::monotonic_usec_now() {
         Ok(begun) => tell(&[NotifyState::Reloading, begun]),
-        Err(error) => tracing::warn!(target: "gateway", %error, "the service manager cannot be told"),
+        Err(_) => tell(&[NotifyState::Reloading]),
     }
 }
 

@@ -6,9 +6,7 @@ use super::{
     link::Line,
     session::{Expires, Session},
 };
-use crate::{
-    CloseCode, Duplicates, EndCause, Identity, Output, Payload, Queued, Refusal, Sink, Time, close,
-};
+use crate::{CloseCode, Duplicates, EndCause, Identity, Output, Payload, Queued, Refusal, Sink, Time, close};
 
 /// Users without a session, who are remembered for the crossing window, are bounded too: so many may leave in one.
 const REMEMBERED_MAX: usize = 100_000;

@@ -315,11 +315,7 @@ impl<P> Connected<P> {
 impl<P: Payload> Connected<P> {
     /// Appends what still matters of it, but for the sessions that it has yet to announce. What it keeps to say of
     /// sessions that are past that, it will not say.
-    pub(super) fn key(
-        &self,
-        stage: impl Fn(SessionId) -> Option<Stage>,
-        to: &mut Writer<'_, P>,
-    ) {
+    pub(super) fn key(&self, stage: impl Fn(SessionId) -> Option<Stage>, to: &mut Writer<'_, P>) {
         let phase = match self.phase {
             LinkPhase::Down => 0,
             LinkPhase::Settling => 1,

@@ -72,8 +72,13 @@ fn link(gate: &Gate) -> Value {
 
 fn totals(gate: &Gate) -> Value {
     let metrics = &gate.desk.metrics;
-    let refused: Map<_, _> =
-        gate.desk.answers.refused().into_iter().map(|(answer, count)| (answer.to_owned(), count.into())).collect();
+    let refused: Map<_, _> = gate
+        .desk
+        .answers
+        .refused()
+        .into_iter()
+        .map(|(answer, count)| (answer.to_owned(), count.into()))
+        .collect();
     json!({
         "opens": metrics.opens.get(),
         "closes": by_cause(&END_CAUSES, metrics.closes.all()),

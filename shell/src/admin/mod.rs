@@ -33,9 +33,9 @@ use self::{
 use crate::{
     config::AdminConfig,
     net::{self, TcpListener, TcpStream},
+    reload::Reloads,
     series,
     server::Front,
-    reload::Reloads,
     tls,
     transport::Transport,
 };

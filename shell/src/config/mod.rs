@@ -178,7 +178,11 @@ impl Config {
         let root = reader.root(Some(document.get_ref()));
         let config = reader.section(vec![root], false, gateway::read);
         let Found { problems, warnings, values, .. } = reader.finish();
-        if problems.is_empty() { Ok(Config { warnings, values, ..config }) } else { Err(Problems::new(problems)) }
+        if problems.is_empty() {
+            Ok(Config { warnings, values, ..config })
+        } else {
+            Err(Problems::new(problems))
+        }
     }
 }
 

@@ -307,7 +307,8 @@ impl<'a> Section<'a> {
             }
         }
         if !read.is_empty() {
-            let shown: Vec<_> = read.iter().map(|(name, one)| format!("{name} = {}", kind.show(one))).collect();
+            let shown: Vec<_> =
+                read.iter().map(|(name, one)| format!("{name} = {}", kind.show(one))).collect();
             let shown = format!("{{ {} }}", shown.join(", "));
             self.reader.values.borrow_mut().note(self.name_of(key), shown.clone(), &shown);
         }

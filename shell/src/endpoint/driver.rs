@@ -194,9 +194,7 @@ impl Driver {
     /// Makes room for the next link. One that was closed in good order may take its time to end.
     fn part(&mut self) {
         match std::mem::replace(&mut self.link, Link::None) {
-            Link::Closing(connection, until)
-                if self.hub.machine.borrow().outlet.link_queue.is_empty() =>
-            {
+            Link::Closing(connection, until) if self.hub.machine.borrow().outlet.link_queue.is_empty() => {
                 self.parting = Some((connection, until));
             }
             _ => self.drop_link(),

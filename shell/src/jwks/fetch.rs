@@ -106,9 +106,7 @@ async fn exchange(
     if let Some(token) = token {
         request = request.header(AUTHORIZATION, format!("Bearer {token}"));
     }
-    let request = request
-        .body(Empty::<Bytes>::new())
-        .map_err(|_| FetchFault::Request)?;
+    let request = request.body(Empty::<Bytes>::new()).map_err(|_| FetchFault::Request)?;
     let response = sender.send_request(request).await.map_err(FetchFault::Http)?;
     if response.status() != StatusCode::OK {
         return Err(FetchFault::Status(response.status()));

@@ -54,7 +54,8 @@ fn of_gateway(s: &Scraped<'_>, to: &mut Families) {
     single(to, connections, s.connections as f64);
     let most = gauge("trunkline_connections_limit", "How many there may be: limits.connections_max.");
     single(to, most, s.connections_max as f64);
-    let mut reloads = counter("trunkline_config_reloads_total", "Reloads of the configuration, by what came of them.");
+    let mut reloads =
+        counter("trunkline_config_reloads_total", "Reloads of the configuration, by what came of them.");
     let r = s.reloads;
     for (result, count) in [("applied", &r.applied), ("unchanged", &r.unchanged), ("failed", &r.failed)] {
         add(&mut reloads, &[("result", result)], count.get() as f64);

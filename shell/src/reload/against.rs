@@ -55,7 +55,9 @@ fn hint(fault: &fetch::FetchFault) -> &'static str {
         fetch::FetchFault::Status(status) if status.as_u16() == 401 => {
             "; set TRUNKLINE_ADMIN_TOKEN to what is in the admin.token_file of the gateway that runs"
         }
-        fetch::FetchFault::Status(status) if status.as_u16() == 404 => "; write the URL of its admin listener",
+        fetch::FetchFault::Status(status) if status.as_u16() == 404 => {
+            "; write the URL of its admin listener"
+        }
         _ => "",
     }
 }

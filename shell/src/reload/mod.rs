@@ -234,11 +234,7 @@ impl Reloader {
     }
 
     /// Tells endpoints of which something has changed, and waits until they know.
-    async fn tell(
-        &self,
-        gates: &[Rc<Gate>],
-        changed: &std::collections::BTreeMap<String, diff::OfEndpoint>,
-    ) {
+    async fn tell(&self, gates: &[Rc<Gate>], changed: &std::collections::BTreeMap<String, diff::OfEndpoint>) {
         let mut told = Vec::new();
         for gate in gates {
             let Some(of) = changed.get(&gate.config.name) else { continue };
@@ -286,9 +282,10 @@ impl Reloader {
         }
         let has = |begins: &str| {
             let takes_effect = |change: &&Change| !change.needs_restart();
-            changes.iter().filter(takes_effect).any(
-                |change| matches!(change, Change::Changed { key, .. } if key.starts_with(begins)),
-            )
+            changes
+                .iter()
+                .filter(takes_effect)
+                .any(|change| matches!(change, Change::Changed { key, .. } if key.starts_with(begins)))
         };
         // What an operator has set by the API stays, where the file says nothing new of it.
         if has("log.") {
@@ -332,7 +329,9 @@ impl Report {
                     let change_said = change.to_string();
                     match change.needs_restart() {
                         true => tracing::warn!(target: "gateway", change = change_said, "needs a restart"),
-                        false => tracing::info!(target: "gateway", change = change_said, "changed by a reload"),
+                        false => {
+                            tracing::info!(target: "gateway", change = change_said, "changed by a reload")
+                        }
                     }
                 }
                 for warning in warnings {

@@ -144,7 +144,14 @@ async fn decide(
     let session = asked.session.take().ok_or(Answer::Full)?;
     let place = Place::new(counted, visit.take_seat());
     let client = visit.client();
-    Ok(Welcome { user: claims.user, client, session, commands: gate.desk.commands.clone(), place, subprotocol })
+    Ok(Welcome {
+        user: claims.user,
+        client,
+        session,
+        commands: gate.desk.commands.clone(),
+        place,
+        subprotocol,
+    })
 }
 
 /// A session that was asked for and that nobody has taken. hyper drops a request whose client has gone wherever it

@@ -425,7 +425,9 @@ pub fn count(reached: &mut Reached, seen: &History, input: &Given, said: &[Said]
             Said::OutageSpread { .. } if seen.link.state != LinkState::Up => hit("outage spread"),
             Said::Empty { .. } => hit("empty"),
             Said::LinkFull => hit("link full"),
-            Said::CloseLink(_) if !seen.empty && !said.iter().any(|said| matches!(said, Said::Empty { .. })) => {
+            Said::CloseLink(_)
+                if !seen.empty && !said.iter().any(|said| matches!(said, Said::Empty { .. })) =>
+            {
                 hit("left in good order");
             }
             Said::Abort(_) if seen.link.leaves_by.is_some_and(|by| by <= seen.now) => hit("left in time"),

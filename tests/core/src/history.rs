@@ -355,8 +355,7 @@ impl History {
 
     /// Whether the session's slot is taken.
     pub fn holds_slot(&self, session: &Session) -> bool {
-        let gap_runs =
-            |free: Option<Time>| free.is_none_or(|free| free > self.now);
+        let gap_runs = |free: Option<Time>| free.is_none_or(|free| free > self.now);
         session.client != Client::Left
             || match session.close {
                 Close::NotDue => false,

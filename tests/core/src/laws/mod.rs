@@ -271,9 +271,8 @@ fn harmless(seen: &History, input: &Given, due: Option<Time>) -> Option<Harmless
         }),
         Input::Drain | Input::Settings(_) if seen.drain.is_some() => silent(Law::Drain15),
         Input::Redial if seen.drain.is_some() => silent(Law::Drain15),
-        Input::Redial => {
-            matches!(seen.link.state, LinkState::Gone | LinkState::Closing).then(|| silent(Law::Quiescence))?
-        }
+        Input::Redial => matches!(seen.link.state, LinkState::Gone | LinkState::Closing)
+            .then(|| silent(Law::Quiescence))?,
         Input::Ask { .. }
         | Input::LinkSent { .. }
         | Input::WallClockStepped { .. }

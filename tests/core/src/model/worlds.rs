@@ -1,7 +1,8 @@
 //! The worlds that are exhausted: what there is in each, and that each pair of features is together in one.
 
 use trunkline_core::{
-    DrainSettings, Duplicates, Expiry, LinkSettings, Millis, OutagePolicy, OutageSettings, Redeliver, Settings,
+    DrainSettings, Duplicates, Expiry, LinkSettings, Millis, OutagePolicy, OutageSettings, Redeliver,
+    Settings,
 };
 
 use super::Spec;

@@ -4,6 +4,7 @@ mod admin;
 mod conformance;
 mod contract;
 mod door;
+mod drill;
 mod faults_backend;
 mod faults_clients;
 mod flow;

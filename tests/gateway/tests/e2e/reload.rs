@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 use trunkline::{config::Config, reload::against::against, token::Algorithm};
 use trunkline_gateway_tests::rig::{
-    Backend, Client, Gateway, Handshake, Process, Program, Raw, Setup, closed, message, opened, tokens,
+    Backend, Client, Gateway, Handshake, Process, Program, Raw, Setup, closed, message, opened, schema,
+    tokens,
 };
 
 fn setup(backend: &Backend) -> Setup {
@@ -201,9 +202,11 @@ async fn a_file_that_is_wrong_changes_nothing_and_is_told() {
     gateway.configure(&wrong.text());
     let answer = operator.act("POST", "/api/v1/reload", None).await;
     assert_eq!((answer.status, answer.error()), (422, "wrong_configuration".to_owned()));
+    let description = operator.get("/api/v1/openapi.json").await;
+    let schema = &description["components"]["schemas"]["WrongConfiguration"];
+    assert_eq!(schema::check(&description, schema, &answer.json()), Ok(()));
     let problems = answer.json()["problems"].clone();
-    let problems: Vec<&str> =
-        problems.as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+    let problems: Vec<&str> = problems.as_array().expect("a list").iter().filter_map(Value::as_str).collect();
     assert_eq!(problems.len(), 2, "{problems:?}");
     assert!(problems[0].contains("endpoints.lobby.reopengap: is not a key"), "{problems:?}");
     assert!(problems[1].contains("sessions_max: 0 is out of range"), "{problems:?}");
@@ -292,7 +295,8 @@ async fn a_hundred_reloads_under_traffic_lose_nothing_and_leave_nothing_behind()
         for part in 0..5 {
             raw.say(&format!("{number}.{part}")).await;
         }
-        let read = |line: &str| line.contains("the configuration was read again") || line.contains("not reloaded");
+        let read =
+            |line: &str| line.contains("the configuration was read again") || line.contains("not reloaded");
         while gateway.log().iter().filter(|line| read(line)).count() <= number {
             tokio::task::yield_now().await;
         }
