@@ -1,7 +1,9 @@
 //! What can happen to an endpoint.
 
+use alloc::boxed::Box;
+
 use crate::{
-    Identity, Time,
+    Identity, Settings, Time,
     language::{Action, BadAction},
 };
 
@@ -139,4 +141,12 @@ pub enum Input<'a, P> {
         /// Whose.
         session: SessionId,
     },
+    /// An operator has decided otherwise: these settings hold from now on, for sessions that are there too, but for
+    /// the seed. What they bound more tightly loses nothing that was accepted. An endpoint that drains keeps those with
+    /// which it began to.
+    Settings(Box<Settings>),
+    /// The backend is elsewhere now, or is to be met otherwise: what the link has taken is confirmed, for at most
+    /// `drain.confirm_timeout`, then it is closed with 1001 and [`Output::Dial`](crate::Output::Dial) asks for the next.
+    /// Sessions live on. An endpoint that drains keeps its link.
+    Redial,
 }

@@ -95,7 +95,8 @@ pub enum Output<'a, P> {
         /// Which link.
         link: LinkId,
     },
-    /// Close the link with 1001, after what is queued for it; nothing more will go to it.
+    /// Close the link with 1001, after what is queued for it; nothing more will go to it. No
+    /// [`Input::LinkDown`](crate::Input::LinkDown) need follow.
     CloseLink {
         /// Which link.
         link: LinkId,

@@ -31,10 +31,20 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Look at a configuration and say everything that is wrong with it.
+    /// Look at a configuration and say everything that is wrong with it, or what a reload of it would change.
+    ///
+    /// The exit status is 1 where something is wrong. With --against it is 0 where a reload would change nothing, 2 where it
+    /// would change something, 3 where some of that needs a restart.
     Check {
         /// The configuration.
         file: PathBuf,
+        /// The admin listener of a gateway that runs, such as http://127.0.0.1:9090; its token, where it asks for one, is
+        /// taken from TRUNKLINE_ADMIN_TOKEN.
+        #[arg(long, value_name = "URL")]
+        against: Option<String>,
+        /// The CA that a gateway at https:// must have its certificate from, as a file in PEM; without it, the system's.
+        #[arg(long, value_name = "FILE", requires = "against")]
+        ca: Option<PathBuf>,
     },
     /// Tell what a recording holds, and whether this version would have done the same.
     Replay {

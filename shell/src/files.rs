@@ -2,10 +2,28 @@
 
 use std::{
     fmt,
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
+    os::unix::fs::MetadataExt,
     path::Path,
+    time::SystemTime,
 };
+
+/// What shows that a file is another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stamp {
+    modified: Option<SystemTime>,
+    bytes: u64,
+    inode: u64,
+}
+
+impl Stamp {
+    /// Of a file as it is now; `None`: there is none.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let found = fs::metadata(path).ok()?;
+        Some(Stamp { modified: found.modified().ok(), bytes: found.len(), inode: found.ino() })
+    }
+}
 
 /// Why a file could not be read, to follow its name.
 #[derive(Debug)]

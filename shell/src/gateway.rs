@@ -1,35 +1,28 @@
 //! The gateway as a whole: what is started, in which order, and how it stops.
 
-use std::{
-    cell::Cell, io, net::SocketAddr, pin::pin, rc::Rc, sync::Arc, thread::available_parallelism,
-    time::Duration,
-};
+use std::{cell::Cell, io, net::SocketAddr, pin::pin, rc::Rc, thread::available_parallelism, time::Duration};
 
-use tokio::{
-    sync::{Semaphore, mpsc, oneshot, watch},
-    task::JoinHandle,
-    time::timeout,
-};
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 
 use crate::{
     admin::{self, Admin},
     clock::unix_millis,
-    config::{Config, EndpointConfig, RecordingConfig, Watched},
-    endpoint::{Command, Status},
+    config::{Config, RecordingConfig, Watched},
+    crew::Crew,
+    endpoint::{Command, Ends},
     handover::{Inherited, Offer},
-    jwks::Keepers,
-    metrics::EndpointMetrics,
     net,
     pulse::Pulse,
     random::Random,
-    recording::{self, Breach, Disk, OnDisk},
-    server::{Answers, Doorkeeper, Front, Gate, LOOKUPS_MAX, OTHER_CONNECTIONS_MAX, Serves, accept},
+    recording::{self, Disk, OnDisk},
+    reload::{Reloader, Reloads, Source},
+    server::{Doorkeeper, Front, OTHER_CONNECTIONS_MAX, Serves, Table, accept},
     spans::{self, Tracer},
-    sys, tls, worker,
+    sys,
+    tls::{self, ServerTls},
+    worker::Workers,
 };
 
-/// Commands that may wait for an endpoint; handshakes beyond wait their turn.
-const COMMANDS_MAX: usize = 1024;
 /// Breaches of laws that may wait to be written down.
 const BREACHES_MAX: usize = 16;
 /// Descriptors that the gateway needs besides those of clients, handshakes and links.
@@ -43,6 +36,8 @@ pub struct Gateway {
     config: Config,
     /// Says when recordings are to be written.
     recordings: Option<mpsc::Receiver<()>>,
+    /// Where the configuration is read again.
+    source: Option<Source>,
     pulse: Pulse,
 }
 
@@ -60,12 +55,17 @@ pub struct Listening {
 impl Gateway {
     /// A gateway as a configuration wants it, which was found right when it was read.
     pub fn new(config: Config) -> Gateway {
-        Gateway { config, recordings: None, pulse: Pulse::new() }
+        Gateway { config, recordings: None, source: None, pulse: Pulse::new() }
     }
 
     /// Has recordings written whenever `wanted` says so.
     pub fn recorded_when(self, wanted: mpsc::Receiver<()>) -> Gateway {
         Gateway { recordings: Some(wanted), ..self }
+    }
+
+    /// Has the configuration read again from there, whenever that is wanted.
+    pub fn reloaded_from(self, source: Source) -> Gateway {
+        Gateway { source: Some(source), ..self }
     }
 
     /// Tells whether its threads turn, once it runs.
@@ -91,20 +91,17 @@ impl Gateway {
         let offer =
             Offer::new(self.config.handover.as_deref(), listeners.iter().map(|(listener, _)| listener))
                 .map_err(cannot_offer)?;
-        let handshake_timeout = self.config.limits.handshake_timeout;
-        let limit = drain_limit(&self.config);
-        let (recordings, folder) = (self.recordings.take(), self.config.recording.folder.clone());
-        let (tell, breaches) = mpsc::channel(BREACHES_MAX);
+        let (breaches, to_keep) = mpsc::channel(BREACHES_MAX);
         let disk = on_disk(&self.config.recording).map(Disk::start).transpose()?;
         let (spans, exporter) = self.config.tracing.take().map(spans::start).unzip();
-        let ends = Ends { tell, disk, spans };
-        let Started { front, admin, ended } = self.start(&ends)?;
-        drop(ends);
-        let keeper = recording::Keeper { front: Rc::clone(&front), folder };
-        tokio::task::spawn_local(keeper.keep(recordings, breaches));
-        let of_admin = admin.as_ref().and_then(|admin| admin.tls().cloned());
-        for tls in front.tls.clone().into_iter().chain(of_admin) {
-            tokio::task::spawn_local(tls::keep_fresh(tls));
+        let (recordings, source) = (self.recordings.take(), self.source.take());
+        let reloader = self.start(Ends { breaches, disk, spans })?;
+        let (front, admin) = (Rc::clone(&reloader.front), reloader.admin.clone());
+        let keeper = recording::Keeper { front: Rc::clone(&front) };
+        tokio::task::spawn_local(keeper.keep(recordings, to_keep));
+        tokio::task::spawn_local(tls::keep_fresh(tls_in_use(Rc::clone(&reloader))));
+        if let Some(source) = source {
+            tokio::task::spawn_local(Rc::clone(&reloader).keep(source));
         }
         let accepting = open(&front, admin.as_ref(), listeners, ready)?;
         inherited.ready().await;
@@ -119,9 +116,9 @@ impl Gateway {
         };
         let end = async {
             if replaced {
-                close(&front, accepting, handshake_timeout).await;
+                close(&front, accepting, front.table().limits.handshake_timeout).await;
             }
-            drain(&front, ended, limit).await;
+            drain(&front).await;
         };
         let (mut end, mut stopped) = (pin!(end), !replaced);
         loop {
@@ -138,34 +135,23 @@ impl Gateway {
     }
 
     /// Starts the endpoints on their threads.
-    fn start(self, ends: &Ends) -> io::Result<Started> {
+    fn start(self, ends: Ends) -> io::Result<Rc<Reloader>> {
         let Gateway { mut config, pulse, .. } = self;
         choose_watched(&mut config);
-        let workers = workers(&config);
-        let mut shares: Vec<Vec<worker::Start>> = (0..workers).map(|_| Vec::new()).collect();
-        let (mut gates, mut ended, mut keepers) = (Vec::new(), Vec::new(), Keepers::default());
-        for (index, endpoint) in config.endpoints.into_iter().enumerate() {
-            let (gate, start, end) = connect(endpoint, &mut keepers, ends.clone());
-            shares[index % workers].push(start);
-            gates.push(gate);
-            ended.push(end);
-        }
-        for (index, share) in shares.into_iter().enumerate() {
-            worker::spawn(index, share, pulse.follow())?;
-        }
-        keepers.start();
-        let connections = Arc::new(Semaphore::new(config.limits.connections_max));
-        let lookups = Semaphore::new(LOOKUPS_MAX);
-        let Config { limits, tls, routes, client_address, admin, .. } = config;
-        let door = Doorkeeper::new(&limits, client_address);
-        let draining = Cell::new(false);
-        let answers = Answers::default();
         let tracer = ends.spans.clone().map(Tracer::new);
-        let front =
-            Front { limits, tls, routes, gates, answers, draining, door, tracer, connections, lookups };
-        let front = Rc::new(front);
-        let admin = admin.map(|admin| Admin::new(Rc::clone(&front), admin, unix_millis()));
-        Ok(Started { front, admin, ended })
+        let crew = Crew::new(Workers::new(workers(&config), pulse), ends);
+        let Config { limits, tls, routes, client_address, admin, recording, drain, .. } = config;
+        let gates = config.endpoints.into_iter().map(|endpoint| crew.start(endpoint).map(Rc::new));
+        let gates = gates.collect::<io::Result<Vec<_>>>()?;
+        let door = Doorkeeper::new(&limits, client_address);
+        let folder = recording.folder;
+        let table = Table { limits, tls, routes, gates, leaving: Vec::new(), folder, drain };
+        let front = Rc::new(Front::new(table, door, tracer));
+        let (reloads, watched) = (Reloads::new(config.values), config.watched);
+        let admin =
+            admin.map(|admin| Admin::new(Rc::clone(&front), admin, Rc::clone(&reloads), unix_millis()));
+        let look_every = Cell::new(config.look_every);
+        Ok(Rc::new(Reloader { front, admin, crew, reloads, look_every, watched }))
     }
 }
 
@@ -188,52 +174,14 @@ fn choose_watched(config: &mut Config) {
         }
         Watched::All => endpoints.iter_mut().for_each(|endpoint| endpoint.watched = true),
     }
-    for EndpointConfig { name, .. } in endpoints.iter().filter(|endpoint| endpoint.watched) {
-        tracing::info!(target: "gateway", endpoint = name, "held against the laws");
+}
+
+/// What clients and operators are met with now, where they speak TLS.
+fn tls_in_use(reloader: Rc<Reloader>) -> impl Fn() -> Vec<ServerTls> {
+    move || {
+        let of_admin = reloader.admin.as_ref().and_then(|admin| admin.config().tls.clone());
+        reloader.front.table().tls.clone().into_iter().chain(of_admin).collect()
     }
-}
-
-/// Where endpoints tell of what they do, besides what they are asked.
-#[derive(Clone)]
-struct Ends {
-    /// Of laws that they break.
-    tell: mpsc::Sender<Breach>,
-    /// What they record.
-    disk: Option<Disk>,
-    /// Spans.
-    spans: Option<Arc<spans::Shared>>,
-}
-
-/// What runs.
-struct Started {
-    front: Rc<Front>,
-    admin: Option<Rc<Admin>>,
-    /// One for each endpoint: it has drained.
-    ended: Vec<oneshot::Receiver<()>>,
-}
-
-/// The two ends of an endpoint: what the front holds, and what its thread needs.
-fn connect(
-    config: EndpointConfig,
-    keepers: &mut Keepers,
-    Ends { tell, disk, spans }: Ends,
-) -> (Gate, worker::Start, oneshot::Receiver<()>) {
-    let (commands, commands_end) = mpsc::channel(COMMANDS_MAX);
-    let (status_end, status) = watch::channel(Status::STARTING);
-    let (done, end) = oneshot::channel();
-    let metrics = Arc::new(EndpointMetrics::default());
-    let start = worker::Start {
-        config: config.clone(),
-        metrics: Arc::clone(&metrics),
-        commands: commands_end,
-        status: status_end,
-        disk,
-        spans,
-        breaches: tell,
-        done,
-    };
-    let keepers = keepers.of(&config.verifier, &config.token.fetch);
-    (Gate { config, commands, status, metrics, answers: Answers::default(), keepers }, start, end)
 }
 
 /// Takes over the listening sockets that are there, and opens the others.
@@ -304,18 +252,19 @@ async fn close(front: &Front, accepting: Vec<JoinHandle<()>>, patience: Duration
 }
 
 /// Ends all sessions, and waits until that is done.
-async fn drain(front: &Front, ended: Vec<oneshot::Receiver<()>>, limit: Duration) {
-    let hint = "a second signal ends it at once";
+async fn drain(front: &Front) {
+    let table = front.table();
+    let (limit, hint) = (drain_limit(&table), "a second signal ends it at once");
     tracing::info!(target: "gateway", for_at_most = ?limit, hint, "draining");
     front.draining.set(true);
-    for gate in &front.gates {
-        // One that has gone has drained.
-        let _ = gate.commands.send(Command::Drain).await;
+    for gate in &table.gates {
+        // One that has gone has drained; those that leave drain already.
+        let _ = gate.desk.commands.send(Command::Drain).await;
     }
     let all = async {
-        for end in ended {
+        for gate in table.all() {
             // An endpoint that has panicked has ended too.
-            let _ = end.await;
+            gate.desk.ended().await;
         }
     };
     match timeout(limit, all).await {
@@ -325,18 +274,18 @@ async fn drain(front: &Front, ended: Vec<oneshot::Receiver<()>>, limit: Duration
 }
 
 /// How long draining may take, before the gateway stops waiting for it.
-fn drain_limit(config: &Config) -> Duration {
-    let longest_gap = config.endpoints.iter().map(|endpoint| endpoint.settings.reopen_gap.0).max();
-    let longest_close = config.endpoints.iter().map(|endpoint| endpoint.close_timeout).max();
-    let spread = config.drain.time.0 + config.drain.confirm_timeout.0 + longest_gap.unwrap_or_default();
+fn drain_limit(table: &Table) -> Duration {
+    let configs = || table.all().map(|gate| &gate.config);
+    let longest_gap = configs().map(|endpoint| endpoint.settings.reopen_gap.0).max();
+    let longest_close = configs().map(|endpoint| endpoint.close_timeout).max();
+    let spread = table.drain.time.0 + table.drain.confirm_timeout.0 + longest_gap.unwrap_or_default();
     Duration::from_millis(spread) + longest_close.unwrap_or_default() + DRAIN_SLACK
 }
 
-/// An endpoint is driven by one thread, so more threads than endpoints are of no use.
+/// The threads that endpoints are driven by, at most.
 fn workers(config: &Config) -> usize {
     let cores = available_parallelism().map_or(1, usize::from);
-    let wanted = if config.limits.workers == 0 { cores } else { config.limits.workers };
-    wanted.clamp(1, config.endpoints.len().max(1))
+    if config.limits.workers == 0 { cores } else { config.limits.workers }
 }
 
 fn cannot_take_over(error: io::Error) -> io::Error {

@@ -19,6 +19,7 @@ pub async fn ask(url: &str, ca: Option<PathBuf>) -> Result<String, String> {
     let files = ClientFiles { ca, identity: None };
     let tls = server.secure.then(|| ClientTls::load(files)).transpose().map_err(|fault| fault.to_string())?;
     let settings = FetchSettings { tls, ..FetchSettings::default() };
-    let answer = fetch::fetch(&server, &settings).await.map_err(|fault| format!("{server}: {fault}"))?;
+    let answer =
+        fetch::fetch(&server, &settings, None).await.map_err(|fault| format!("{server}: {fault}"))?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }

@@ -6,7 +6,13 @@ mod cli;
 mod memory;
 mod pages;
 
-use std::{env, fs::File, io, panic, path::Path, process::ExitCode};
+use std::{
+    env,
+    fs::File,
+    io, panic,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Parser;
 use tokio::{
@@ -21,6 +27,7 @@ use trunkline::{
     gateway::Gateway,
     health, log,
     recording::replay::{Outcome, replay},
+    reload::{Source, against::against, diff::Change},
     service,
 };
 
@@ -29,9 +36,19 @@ use crate::cli::{Cli, Command};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        Some(Command::Run { config: Some(file) }) => load(&file).and_then(|config| block_on(serve(config))),
+        Some(Command::Run { config: Some(file) }) => {
+            load(&file).and_then(|config| block_on(serve(file, config)))
+        }
         Some(Command::Run { config: None }) | None => block_on(demo()),
-        Some(Command::Check { file }) => load(&file).map(|_| println!("{}: nothing wrong", file.display())),
+        Some(Command::Check { file, against: None, .. }) => {
+            load(&file).map(|_| println!("{}: nothing wrong", file.display()))
+        }
+        Some(Command::Check { file, against: Some(url), ca }) => {
+            match load(&file).and_then(|config| block_on(compare(&config, &url, ca))) {
+                Ok(code) => return code,
+                Err(message) => Err(message),
+            }
+        }
         Some(Command::Conformance(probe)) => block_on(async {
             let (report, passed) = probe.run().await?;
             println!("{report}");
@@ -59,7 +76,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn block_on(future: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+fn block_on<T>(future: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     runtime.map_err(|error| format!("no runtime: {error}"))?.block_on(future)
 }
@@ -71,6 +88,20 @@ fn load(file: &Path) -> Result<Config, String> {
         eprintln!("{}: warning: {warning}", file.display());
     }
     Ok(config)
+}
+
+/// Says what a gateway that runs would change if it read this configuration again.
+async fn compare(config: &Config, url: &str, ca: Option<PathBuf>) -> Result<ExitCode, String> {
+    let token = env::var("TRUNKLINE_ADMIN_TOKEN").ok();
+    let changes = against(config, url, token.as_deref(), ca).await?;
+    for change in &changes {
+        println!("{change}");
+    }
+    if changes.is_empty() {
+        println!("a reload would change nothing");
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(ExitCode::from(if changes.iter().any(Change::needs_restart) { 3 } else { 2 }))
 }
 
 /// Tells a recording. Fails where this version says something else than it does, or breaks a law.
@@ -99,14 +130,21 @@ fn tell(file: &Path, user: Option<&str>) -> Result<(), String> {
     }
 }
 
-async fn serve(config: Config) -> Result<(), String> {
+async fn serve(file: PathBuf, config: Config) -> Result<(), String> {
     log::start(&config.log);
     let signal = stop_signal()?;
     let stop = async {
         signal.await;
         service::stopping();
     };
-    let gateway = Gateway::new(config).recorded_when(recording_signal()?);
+    let source = Source {
+        file,
+        wanted: signals(SignalKind::hangup())?,
+        begins: service::reloading,
+        ends: service::reloaded,
+    };
+    let recordings = signals(SignalKind::user_defined1())?;
+    let gateway = Gateway::new(config).recorded_when(recordings).reloaded_from(source);
     tokio::task::spawn_local(service::feed_watchdog(gateway.pulse()));
     gateway.run(|at| service::ready(&at), stop).await.map_err(|error| error.to_string())
 }
@@ -144,15 +182,14 @@ fn stop_signal() -> Result<impl Future<Output = ()>, String> {
     })
 }
 
-/// Says so whenever SIGUSR1 comes; of several at once, one counts.
-fn recording_signal() -> Result<mpsc::Receiver<()>, String> {
-    let mut signals =
-        signal(SignalKind::user_defined1()).map_err(|error| format!("signals cannot be caught: {error}"))?;
-    let (wanted, recordings) = mpsc::channel(1);
+/// Says so whenever a signal comes; of several at once, one counts.
+fn signals(kind: SignalKind) -> Result<mpsc::Receiver<()>, String> {
+    let mut signals = signal(kind).map_err(|error| format!("signals cannot be caught: {error}"))?;
+    let (wanted, come) = mpsc::channel(1);
     tokio::task::spawn_local(async move {
         while signals.recv().await.is_some() && wanted.send(()).await.is_ok() {}
     });
-    Ok(recordings)
+    Ok(come)
 }
 
 async fn either(one: &mut Signal, other: &mut Signal) {

@@ -1,5 +1,5 @@
-//! What a service manager such as systemd is told (sd_notify(3)): that the gateway listens, that it stops, and, where
-//! there is a watchdog, that it is alive. Without a service manager nobody is told anything.
+//! What a service manager such as systemd is told (sd_notify(3)): that the gateway listens, that it reloads, that it stops,
+//! and, where there is a watchdog, that it is alive. Without a service manager nobody is told anything.
 
 use std::time::Duration;
 
@@ -15,6 +15,19 @@ const FEEDS: u32 = 3;
 pub fn ready(at: &Listening) {
     let clients: Vec<_> = at.clients.iter().map(ToString::to_string).collect();
     tell(&[NotifyState::Ready, NotifyState::Status(&format!("listening on {}", clients.join(", ")))]);
+}
+
+/// Says that the configuration is read again, and when that began.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(begun) => tell(&[NotifyState::Reloading, begun]),
+        Err(_) => tell(&[NotifyState::Reloading]),
+    }
+}
+
+/// Says that this is over, for better or worse.
+pub fn reloaded() {
+    tell(&[NotifyState::Ready]);
 }
 
 /// Says that sessions are being ended.

@@ -5,11 +5,10 @@
 //! What is carried is HTTP/1.1 and what it is upgraded to, so ALPN (RFC 7301) names nothing else.
 
 use std::{
-    fmt, fs, io,
-    os::unix::fs::MetadataExt,
+    fmt, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use rustls::{
@@ -22,7 +21,7 @@ use tokio::time::sleep;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::{
-    files,
+    files::{self, Stamp},
     net::TcpStream,
     transport::{Carrier, Transport},
 };
@@ -120,14 +119,6 @@ struct State<T> {
     seen: Vec<Option<Stamp>>,
 }
 
-/// What shows that a file is another.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Stamp {
-    modified: Option<SystemTime>,
-    bytes: u64,
-    inode: u64,
-}
-
 impl<F: Files> Kept<F> {
     /// Reads the files.
     ///
@@ -203,19 +194,15 @@ impl<F: Files + fmt::Debug> Kept<F> {
 }
 
 /// Sees to it that clients are met with what the files say now, for as long as it is polled.
-pub(crate) async fn keep_fresh(tls: ServerTls) {
+pub(crate) async fn keep_fresh(in_use: impl Fn() -> Vec<ServerTls>) {
     loop {
         sleep(LOOK_EVERY).await;
-        tls.fresh();
+        in_use().iter().for_each(|tls| drop(tls.fresh()));
     }
 }
 
 fn stamps(files: &impl Files) -> Vec<Option<Stamp>> {
-    let stamp = |path: &Path| {
-        let found = fs::metadata(path).ok()?;
-        Some(Stamp { modified: found.modified().ok(), bytes: found.len(), inode: found.ino() })
-    };
-    files.paths().into_iter().map(stamp).collect()
+    files.paths().into_iter().map(Stamp::of).collect()
 }
 
 impl Files for ServerFiles {

@@ -116,6 +116,27 @@ def hear(manager):
     return manager.recv(4096).decode().split("\n")
 
 
+def test_a_service_manager_hears_of_a_reload_and_that_a_wrong_file_changes_nothing(example, manager, tmp_path):
+    file = configuration(tmp_path, example(), 'listen.address = "127.0.0.1:0"')
+    service = Process([TRUNKLINE, "run", "--config", file], env={"NOTIFY_SOCKET": manager.getsockname()})
+    assert hear(manager)[0] == "READY=1"
+    right = file.read_text()
+    for text, said in [
+        ("log.level = \"warn\"\n" + right, "changed by a reload"),
+        (right + "nonsense = 1\n", "nothing has changed"),
+    ]:
+        file.write_text(text)
+        service.signal(signal.SIGHUP)
+        began, ended = hear(manager), hear(manager)
+        assert began[0] == "RELOADING=1" and re.fullmatch(r"MONOTONIC_USEC=\d+", began[1]), began
+        assert ended[0] == "READY=1", ended
+        if said != "changed by a reload":  # At "warn" that is not said any more.
+            service.line(lambda line: said in line)
+    service.signal(signal.SIGTERM)
+    assert service.wait() == 0
+    service.popen.stdin.close()
+
+
 def test_a_service_manager_hears_when_it_is_ready_and_when_it_stops(example, manager, tmp_path):
     file = configuration(tmp_path, example(), 'listen.address = "127.0.0.1:0"')
     env = {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": ""}

@@ -24,6 +24,7 @@ impl History {
     pub(crate) fn of<P: Payload>(machine: &Snapshot<'_, P>, looks: usize, mark: impl Fn(&P) -> Msg) -> Self {
         let mut seen = History::new(machine.settings, machine.now, looks);
         (seen.due, seen.pings) = (machine.next, machine.pings);
+        seen.slots_max = seen.slots_max.max(machine.slots);
         (seen.stop_all, seen.outage) = (machine.all_stopped, machine.outage.map(|(at, _)| When::at(at)));
         seen.empty = machine.drain.as_ref().is_some_and(|drain| drain.over);
         seen.link = link(machine);
@@ -70,9 +71,9 @@ impl History {
         session.close = match known.over {
             None | Some(CloseState::Settled) => Close::NotDue,
             Some(CloseState::Owed) => Close::Owed,
-            Some(CloseState::Sent { left, confirmed: true }) => Close::Confirmed { left },
-            Some(CloseState::Sent { left, confirmed: false }) => {
-                Close::Said { end: waits.ends.get(&known.id).copied().unwrap_or(0), left }
+            Some(CloseState::Sent { free, confirmed: true }) => Close::Confirmed { free },
+            Some(CloseState::Sent { free, confirmed: false }) => {
+                Close::Said { end: waits.ends.get(&known.id).copied().unwrap_or(0), free }
             }
         };
         session.stopped = known.stopped.then_some(0);
@@ -85,11 +86,17 @@ impl History {
     }
 
     fn remember_left<P>(&mut self, machine: &Snapshot<'_, P>) {
-        let window = self.settings.crossing_window.max(self.settings.reopen_gap);
+        let window = self.settings.crossing_window;
         let mut left: Vec<_> =
             machine.left.iter().copied().filter(|(_, at)| self.now - *at < window).collect();
         left.sort_unstable_by_key(|(_, at)| *at);
         left.into_iter().for_each(|(user, at)| self.note_left(user.into(), at));
+        let now = self.now;
+        machine
+            .gaps
+            .iter()
+            .filter(|(_, over)| *over > now)
+            .for_each(|(user, over)| self.note_gap((*user).into(), *over));
     }
 
     /// Turns some of which have passed: those who live have the last ones.
@@ -104,10 +111,9 @@ impl History {
 
     /// Of the events on their way, closes and kept messages are known one by one.
     fn remember_sent<P>(&mut self, up: &Up<'_, P>, mark: impl Fn(&P) -> Msg) {
-        let kept = self.settings.redeliver == Redeliver::Unconfirmed;
         for (batch, known) in [(&mut self.link.unpinged, up.unpinged), (&mut self.link.pinged, up.pinged)] {
             batch.bytes = known.bytes;
-            batch.earlier_messages = if kept { 0 } else { known.messages };
+            batch.earlier_messages = known.messages;
         }
         self.link.unpinged.since = (!up.unpinged.empty).then_some(When::at(up.unpinged_since));
         let outstanding = up.ping.map(|(counter, _)| counter);
@@ -123,12 +129,13 @@ impl History {
             let known = self.sessions.change(id, |session| {
                 session.on_way += 1;
                 if let What::Message(msg) = what {
-                    session.sent.push_back(msg);
+                    session.sent.push_back((msg, Redeliver::Unconfirmed));
                 }
             });
             if known.is_some() {
                 let pinged = outstanding == Some(by);
                 let batch: &mut Batch = if pinged { &mut self.link.pinged } else { &mut self.link.unpinged };
+                batch.earlier_messages -= u64::from(what != What::Close);
                 batch.events.push(Emitted { session: id, what });
             }
         }
@@ -202,6 +209,7 @@ fn link<P>(machine: &Snapshot<'_, P>) -> Link {
         ping: up.ping.map(|(counter, at)| (counter, When::at(at))),
         calm_since: up.quiet_since,
         full: up.full,
+        leaves_by: up.leaves_by,
         told_full: up.full,
         ..Link::new(up.link, LinkState::Up, When::at(machine.now))
     }

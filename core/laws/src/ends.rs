@@ -58,7 +58,8 @@ pub(super) fn drain(seen: &History, step: &Step<'_>, said: &Said) -> Verdict {
         }
         Said::CloseLink(link) => {
             let empty = step.said.iter().any(|said| matches!(said, Said::Empty { .. }));
-            must!(empty, "{link:?} is closed before all is empty");
+            let left = seen.link.leaves_by.is_some() && seen.link.is_calm();
+            must!(empty || left, "{link:?} is closed before all is empty, or confirmed where it is left");
         }
         _ => {}
     }
@@ -69,15 +70,15 @@ pub(super) fn drain(seen: &History, step: &Step<'_>, said: &Said) -> Verdict {
 fn may_close(seen: &History, session: &Session) -> Verdict {
     let id = session.id;
     let given_up = seen.given_up_at(session).is_some_and(|at| at.from <= seen.now);
-    let left = match session.close {
+    let free = match session.close {
         Close::NotDue => return Ok(()),
         Close::Owed | Close::Said { .. } => {
             must!(given_up, "the client of {id:?} is closed before its `close` is confirmed");
             return Ok(());
         }
-        Close::Confirmed { left } => left,
+        Close::Confirmed { free } => free,
     };
-    let over = left.is_some_and(|left| left + seen.settings.reopen_gap <= seen.now);
+    let over = free.is_some_and(|free| free <= seen.now);
     must!(over || given_up, "the client of {id:?} is closed within its gap");
     Ok(())
 }
@@ -90,13 +91,24 @@ pub(super) fn drained_in_time(seen: &History, _: &Step<'_>) -> Verdict {
     Ok(())
 }
 
+/// 13: a link that is left is gone once all that it has taken is confirmed, or its time is up.
+pub(super) fn left_in_time(seen: &History, _: &Step<'_>) -> Verdict {
+    let link = &seen.link;
+    if let (LinkState::Up, Some(leaves_by)) = (link.state, link.leaves_by) {
+        must!(!link.is_calm(), "{:?} is left, all is confirmed, and it is there", link.id);
+        must!(leaves_by > seen.now, "{:?} is left, and still there at {:?}", link.id, seen.now);
+    }
+    Ok(())
+}
+
 /// A dial is asked for when it is due, not before the least time has passed, and of the next link.
-pub(super) fn dial(seen: &History, _: &Step<'_>, said: &Said) -> Verdict {
+pub(super) fn dial(seen: &History, step: &Step<'_>, said: &Said) -> Verdict {
     let Said::Dial(link) = *said else { return Ok(()) };
     must!(seen.link.state == LinkState::Gone, "{said:?}, where {:?} is {:?}", seen.link.id, seen.link.state);
     must!(link.0 == seen.link.id.0 + 1, "{said:?} after {:?}", seen.link.id);
     must!(!seen.empty, "{said:?} after all is empty");
-    must!(seen.due.is_some_and(|due| due <= seen.now), "{said:?}, and nothing was due");
+    let changed = matches!(step.input, trunkline_core::Input::Settings(_));
+    must!(changed || seen.due.is_some_and(|due| due <= seen.now), "{said:?}, and nothing was due");
     let earliest = seen.link.since.from + seen.settings.link.redial_min;
     must!(link.0 == 1 || earliest <= seen.now, "{said:?} before the least time has passed");
     Ok(())

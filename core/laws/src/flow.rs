@@ -34,7 +34,7 @@ pub(super) fn bounds_of_queues_and_slots(seen: &History, _: &Step<'_>, said: &Sa
         Said::Admit(id) => {
             let max = seen.settings.sessions_max;
             must!(!seen.takes_slots(max as usize), "{id:?} admitted, where all {max} slots are taken");
-            must!(id.slot < max, "{id:?} admitted beyond {max} slots");
+            must!(id.slot < seen.slots_max, "{id:?} admitted beyond {} slots", seen.slots_max);
             must!(
                 !seen.sessions.in_slot(id.slot).any(|other| seen.holds_slot(other)),
                 "{id:?} admitted into a slot that is taken"
@@ -148,7 +148,12 @@ pub(super) fn ping(seen: &History, step: &Step<'_>, said: &Said) -> Verdict {
             );
         }
         Said::Abort(link) => {
-            let why = step.said.iter().any(|said| matches!(said, Said::PongTimeout | Said::Empty { .. }));
+            let left = match seen.link.state {
+                LinkState::Dialled => *step.input == Input::Redial,
+                _ => seen.link.leaves_by.is_some_and(|by| by <= seen.now),
+            };
+            let ends = |said: &Said| matches!(said, Said::PongTimeout | Said::Empty { .. });
+            let why = left || step.said.iter().any(ends);
             let there = seen.link.id == link && seen.link.state != LinkState::Gone;
             must!(why && there, "Abort of {link:?}, where {:?} is {:?}", seen.link.id, seen.link.state);
         }

@@ -61,8 +61,8 @@ pub struct Session {
     pub line: Messages,
     /// Those that a broken link had taken, to be sent again.
     pub kept: Messages,
-    /// Those that the link has taken and not confirmed.
-    pub sent: VecDeque<Msg>,
+    /// Those that the link has taken and not confirmed, and what becomes of each if it breaks before.
+    pub sent: VecDeque<(Msg, Redeliver)>,
     /// Those that broke with a link and whose session is over, until a fact counts them.
     pub lost: usize,
     /// Its events that the link has taken and not confirmed.
@@ -115,13 +115,13 @@ pub enum Close {
     Said {
         /// Counted from the link's first byte.
         end: u64,
-        /// When that byte left.
-        left: Option<Time>,
+        /// Once that byte has left: when the gap after it is over.
+        free: Option<Time>,
     },
     /// The backend has it.
     Confirmed {
-        /// When its last byte left.
-        left: Option<Time>,
+        /// Once its last byte has left: when the gap after it is over.
+        free: Option<Time>,
     },
 }
 
@@ -152,6 +152,8 @@ pub struct Link {
     pub calm_since: Time,
     /// Whether it takes no events.
     pub full: bool,
+    /// Until when it is there at most, as it is left for another.
+    pub leaves_by: Option<Time>,
     /// Whether the machine says so.
     pub told_full: bool,
     /// Sessions whose `close` was owed when it came up, but for the first of them that are done.
@@ -218,6 +220,8 @@ pub struct Turns {
 pub struct History {
     /// Of the endpoint.
     pub settings: Settings,
+    /// The most sessions that it ever might have.
+    pub slots_max: u32,
     /// The latest time.
     pub now: Time,
     /// The machine's next deadline, as it said before this step.
@@ -244,6 +248,10 @@ pub struct History {
     pub left_at: BTreeMap<Box<str>, Time>,
     /// The same, in the order in which they left.
     lefts: VecDeque<(Time, Box<str>)>,
+    /// When the gaps after all closes of each user that left are over.
+    pub free_at: BTreeMap<Box<str>, Time>,
+    /// The same, the first one first.
+    frees: BTreeSet<(Time, Box<str>)>,
     /// Whether the drain is over.
     pub empty: bool,
     /// How many sessions are looked at in a step besides those that it concerns.
@@ -343,6 +351,11 @@ impl Link {
         (self.emitted - self.sent) as usize
     }
 
+    /// Whether all that it has taken is confirmed.
+    pub fn is_calm(&self) -> bool {
+        self.ping.is_none() && self.unpinged.since.is_none()
+    }
+
     /// Bytes of events that are not confirmed.
     pub fn unconfirmed(&self) -> usize {
         self.unpinged.bytes + self.pinged.bytes
@@ -354,6 +367,7 @@ impl History {
     pub(crate) fn new(settings: &Settings, now: Time, looks: usize) -> Self {
         History {
             settings: settings.clone(),
+            slots_max: settings.sessions_max,
             now,
             due: Some(now),
             sessions: Sessions::default(),
@@ -367,6 +381,8 @@ impl History {
             lost: 0,
             left_at: BTreeMap::new(),
             lefts: VecDeque::new(),
+            free_at: BTreeMap::new(),
+            frees: BTreeSet::new(),
             empty: false,
             looks,
             look_from: 0,
@@ -419,21 +435,17 @@ impl History {
     /// Whether its user's gap keeps the session from being opened: `None` where that cannot be told, since with
     /// no gap a machine may wait for the `close` to leave or not.
     pub fn in_gap(&self, session: &Session) -> Option<bool> {
-        let gap = self.settings.reopen_gap;
-        let mut lefts = self.sessions.of_user(session.who.user()).filter_map(|other| match other.close {
-            Close::Said { left, .. } | Close::Confirmed { left } => Some(left),
-            Close::NotDue | Close::Owed => None,
-        });
-        if gap == Millis(0) {
-            return if lefts.any(|left| left.is_none()) { None } else { Some(false) };
+        if self.gap_runs(session) {
+            return Some(true);
         }
-        Some(self.gap_runs(session) || lefts.any(|left| left.is_none_or(|left| left + gap > self.now)))
+        let leaves = |close: Close| matches!(close, Close::Said { free: None, .. });
+        let one_leaves = self.sessions.of_user(session.who.user()).any(|other| leaves(other.close));
+        if one_leaves && self.settings.reopen_gap == Millis(0) { None } else { Some(one_leaves) }
     }
 
     /// Whether the gap after the last `close` of the session's user that left is not over, whatever became of it.
     fn gap_runs(&self, session: &Session) -> bool {
-        let left = self.left_at.get(session.who.user());
-        left.is_some_and(|left| *left + self.settings.reopen_gap > self.now)
+        self.free_at.get(session.who.user()).is_some_and(|free| *free > self.now)
     }
 
     /// Whether a `close` of that user is yet to go out on this link.
@@ -451,21 +463,20 @@ impl History {
 
     /// Whether the session's slot is taken.
     pub fn holds_slot(&self, session: &Session) -> bool {
-        let gap_left =
-            |left: Option<Time>| left.is_none_or(|left| left + self.settings.reopen_gap > self.now);
+        let gap_runs = |free: Option<Time>| free.is_none_or(|free| free > self.now);
         session.client != Client::Left
             || match session.close {
                 Close::NotDue => false,
                 // Once a drain is over, nobody will ever hear it.
                 Close::Owed | Close::Said { .. } => !self.empty,
-                Close::Confirmed { left } => gap_left(left) && !self.empty,
+                Close::Confirmed { free } => gap_runs(free) && !self.empty,
             }
     }
 
     /// Whether a backend that closes this session now may have meant another: language.md, "Events".
     pub fn crosses(&self, session: &Session) -> bool {
         let recent = |at: Time| self.now - at < self.settings.crossing_window;
-        let on_its_way = |other: &Session| matches!(other.close, Close::Said { left: None, .. });
+        let on_its_way = |other: &Session| matches!(other.close, Close::Said { free: None, .. });
         session.opened.is_some_and(|opened| {
             self.left_at.get(session.who.user()).is_some_and(|&at| recent(at))
                 || self.is_up(opened.link)
@@ -512,6 +523,11 @@ impl History {
             Input::Drain if self.drain.is_none() => {
                 self.drain = Some(self.turns(When::at(self.now), self.settings.drain.time));
             }
+            Input::Settings(ref settings) if self.drain.is_none() => self.change(settings),
+            Input::Redial if self.drain.is_none() && self.link.state == LinkState::Up => {
+                self.link.leaves_by.get_or_insert(self.now + self.settings.drain.confirm_timeout);
+                self.link.full = true;
+            }
             _ => {}
         }
         self.settle();
@@ -525,19 +541,32 @@ impl History {
         Turns { start, span, list, first: 0, last_number, taken: 0 }
     }
 
+    /// Other settings hold from now on. What was over by the old ones stays so.
+    fn change(&mut self, settings: &Settings) {
+        let old = std::mem::replace(&mut self.settings, settings.clone());
+        self.forget_lefts(old.crossing_window);
+        if old.outage != settings.outage {
+            self.spread = None;
+        }
+        self.slots_max = self.slots_max.max(settings.sessions_max);
+        self.link.fill(settings);
+        self.link.drain(settings);
+    }
+
     fn link_sent(&mut self, bytes: usize) {
         self.link.sent = self.link.sent.saturating_add(bytes as u64).min(self.link.emitted);
-        let (sent, now) = (self.link.sent, self.now);
+        let (sent, now, gap) = (self.link.sent, self.now, self.settings.reopen_gap);
         while let Some((_, id)) = self.link.leaving.pop_front_if(|(end, _)| *end <= sent) {
             let user = self.sessions.change(id, |session| match &mut session.close {
-                Close::Said { left: left @ None, .. } => {
-                    *left = Some(now);
-                    Some(session.who.user().into())
+                Close::Said { free: free @ None, .. } => {
+                    *free = Some(now + gap);
+                    Some(Box::<str>::from(session.who.user()))
                 }
                 _ => None,
             });
             if let Some(user) = user.flatten() {
-                self.note_left(user, now);
+                self.note_left(user.clone(), now);
+                self.note_gap(user, now + gap);
             }
         }
         self.link.drain(&self.settings);
@@ -546,6 +575,12 @@ impl History {
     pub(crate) fn note_left(&mut self, user: Box<str>, at: Time) {
         self.left_at.insert(user.clone(), at);
         self.lefts.push_back((at, user));
+    }
+
+    pub(crate) fn note_gap(&mut self, user: Box<str>, over: Time) {
+        let all_over = self.free_at.entry(user.clone()).or_insert(over);
+        *all_over = over.max(*all_over);
+        self.frees.insert((over, user));
     }
 
     fn pong(&mut self, counter: u64) {
@@ -560,8 +595,8 @@ impl History {
                     What::Open => session.opened.iter_mut().for_each(|opened| opened.confirmed = true),
                     What::Message(_) => drop(session.sent.pop_front()),
                     What::Close => {
-                        if let Close::Said { left, .. } = session.close {
-                            session.close = Close::Confirmed { left };
+                        if let Close::Said { free, .. } = session.close {
+                            session.close = Close::Confirmed { free };
                         }
                     }
                 }
@@ -572,7 +607,6 @@ impl History {
 
     fn link_breaks(&mut self, at: When) {
         let batches = [std::mem::take(&mut self.link.pinged), std::mem::take(&mut self.link.unpinged)];
-        let redeliver = self.settings.redeliver;
         for batch in batches {
             self.lost += batch.earlier_messages;
             for Emitted { session, .. } in batch.events {
@@ -582,15 +616,17 @@ impl History {
                         session.close = Close::Owed;
                     }
                     let sent = std::mem::take(&mut session.sent);
-                    match (redeliver, session.ended) {
-                        (Redeliver::Never, _) => return sent.len() as u64,
-                        (Redeliver::Unconfirmed, Some(_)) => session.lost += sent.len(),
-                        (Redeliver::Unconfirmed, None) => {
-                            let later = std::mem::take(&mut session.kept);
-                            sent.into_iter().chain(later.queue).for_each(|msg| session.kept.push_back(msg));
+                    let goes_again = |(_, redeliver): &(Msg, Redeliver)| *redeliver == Redeliver::Unconfirmed;
+                    let (again, gone): (Vec<_>, Vec<_>) = sent.into_iter().partition(goes_again);
+                    match session.ended {
+                        Some(_) => session.lost += again.len(),
+                        None => {
+                            let later = std::mem::take(&mut session.kept).queue;
+                            let again = again.into_iter().map(|(msg, _)| msg);
+                            again.chain(later).for_each(|msg| session.kept.push_back(msg));
                         }
                     }
-                    0
+                    gone.len() as u64
                 });
                 self.lost += lost.unwrap_or(0);
             }
@@ -672,8 +708,11 @@ impl History {
                 self.link_breaks(when);
             }
             Said::CloseLink(_) => {
+                let left = self.link.leaves_by.is_some() && self.link.is_calm();
                 self.link_breaks(when);
-                self.link.state = LinkState::Closing;
+                if !left {
+                    self.link.state = LinkState::Closing;
+                }
             }
             Said::Empty { .. } => self.empty = true,
             Said::Phase(phase) => {
@@ -720,6 +759,7 @@ impl History {
         if what == What::Open {
             self.sessions.count_opened_on(link);
         }
+        let redeliver = self.settings.redeliver;
         let number = self.sessions.change(id, |session| {
             session.on_way += 1;
             match what {
@@ -731,12 +771,12 @@ impl History {
                     if session.kept.pop_front().is_none() {
                         session.line.pop_front();
                     }
-                    session.sent.push_back(msg);
+                    session.sent.push_back((msg, redeliver));
                     let (spent, after) = session.spent;
                     let before = if after == pings { spent } else { 0 };
                     session.spent = (before.saturating_add(bytes), pings);
                 }
-                What::Close => session.close = Close::Said { end, left: None },
+                What::Close => session.close = Close::Said { end, free: None },
             }
             session.number
         });
@@ -802,7 +842,17 @@ impl History {
             self.session(*id).is_some_and(is_over)
         });
         over.into_iter().for_each(|id| self.sessions.remove(id));
-        let (now, window) = (self.now, self.settings.crossing_window.max(self.settings.reopen_gap));
+        self.forget_lefts(self.settings.crossing_window);
+        let now = self.now;
+        while let Some((at, user)) = self.frees.first().filter(|(at, _)| *at <= now).cloned() {
+            self.frees.pop_first();
+            self.free_at.remove(&user).filter(|free| *free > at).map(|free| self.free_at.insert(user, free));
+        }
+    }
+
+    /// Those count no longer that left so long ago.
+    fn forget_lefts(&mut self, window: Millis) {
+        let now = self.now;
         while let Some((at, user)) = self.lefts.pop_front_if(|(at, _)| now - *at >= window) {
             if self.left_at.get(&user) == Some(&at) {
                 self.left_at.remove(&user);
@@ -810,9 +860,9 @@ impl History {
         }
     }
 
-    /// When the last `close` left, of those that still count.
-    pub fn last_left(&self) -> Option<Time> {
-        self.lefts.back().map(|(at, _)| *at)
+    /// Whether no gap runs after any `close`.
+    pub fn gaps_over(&self) -> bool {
+        self.frees.last().is_none_or(|(at, _)| *at <= self.now)
     }
 }
 
@@ -856,6 +906,7 @@ impl Link {
             ping: None,
             calm_since: since.to,
             full: false,
+            leaves_by: None,
             told_full: false,
             settling: VecDeque::new(),
             announcing: None,
@@ -868,7 +919,8 @@ impl Link {
     }
 
     fn drain(&mut self, settings: &Settings) {
-        if self.queued() <= settings.link.low_bytes && self.unconfirmed() <= settings.link.low_bytes {
+        let low = settings.link.low_bytes;
+        if self.leaves_by.is_none() && self.queued() <= low && self.unconfirmed() <= low {
             self.full = false;
         }
     }

@@ -196,6 +196,7 @@ const AFTER: &[(Law, After)] = &[
     (Law::Bounds9, flow::bounds_of_parked),
     (Law::NoSilentLoss10, flow::nothing_lost),
     (Law::Progress13, ends::deadline_ahead),
+    (Law::Progress13, ends::left_in_time),
     (Law::Expiry14, sessions::outlived),
     (Law::Drain15, ends::drained_in_time),
     (Law::OneAnswer, sessions::one_answer),
@@ -366,8 +367,15 @@ fn harmless(seen: &History, input: &Input<'_, Msg>, due: Option<Time>) -> Option
             silence: false,
             law: Law::BadActions7,
         }),
-        Input::Drain => seen.drain.is_some().then(|| silent(Law::Drain15)).flatten(),
-        Input::Ask { .. } | Input::LinkSent { .. } | Input::WallClockStepped { .. } => None,
+        Input::Drain | Input::Settings(_) if seen.drain.is_some() => silent(Law::Drain15),
+        Input::Redial if seen.drain.is_some() => silent(Law::Drain15),
+        Input::Redial => matches!(seen.link.state, LinkState::Gone | LinkState::Closing)
+            .then(|| silent(Law::Quiescence))?,
+        Input::Ask { .. }
+        | Input::LinkSent { .. }
+        | Input::WallClockStepped { .. }
+        | Input::Drain
+        | Input::Settings(_) => None,
     }
 }
 

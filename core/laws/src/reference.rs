@@ -366,6 +366,9 @@ fn may_stop(seen: &History, id: SessionId) -> Verdict {
 /// Whether a Ping is to go, though nobody waits for it, counting from the edge of a time that `edge` picks.
 fn ping_due(seen: &History, edge: impl Fn(When) -> Time) -> bool {
     let (link, settings) = (&seen.link, &seen.settings.link);
+    if link.leaves_by.is_some() && link.unpinged.since.is_some() {
+        return true;
+    }
     match link.unpinged.since {
         None => link.calm_since + settings.ping_interval <= seen.now,
         Some(first) => {
@@ -508,8 +511,7 @@ fn ends_in_time(seen: &History) -> Verdict {
         let owed = matches!(session.close, Close::Owed | Close::Said { .. });
         session.client == Client::In || owed && !given_up(seen, session)
     };
-    let gaps_over = || seen.last_left().is_none_or(|left| gap_over(seen, left));
-    let settled = || seen.lives() == 0 && gaps_over() && !seen.sessions.over().any(unsettled);
+    let settled = || seen.lives() == 0 && seen.gaps_over() && !seen.sessions.over().any(unsettled);
     must!(seen.drain.is_none() || seen.empty || !settled(), "nobody is left, and empty is not said");
     Ok(())
 }
@@ -518,24 +520,20 @@ fn given_up(seen: &History, session: &Session) -> bool {
     seen.given_up_at(session).is_some_and(|at| at.to <= seen.now)
 }
 
-fn gap_over(seen: &History, left: Time) -> bool {
-    left + seen.settings.reopen_gap <= seen.now
-}
-
 /// Who is drained is told so once all is done.
 pub(crate) fn drained_of(seen: &History, _: &Step<'_>, session: &Session) -> Verdict {
     if !matches!(session.ended, Some((_, EndCause::Drained))) || session.client != Client::In {
         return Ok(());
     }
     let given_up = given_up(seen, session);
-    let gap_over = |left| gap_over(seen, left);
-    let user_gap_over = || seen.left_at.get(session.who.user()).is_none_or(|left| gap_over(*left));
+    let gap_over = |free: Time| free <= seen.now;
+    let user_gap_over = || seen.free_at.get(session.who.user()).is_none_or(|free| gap_over(*free));
     let finished = match session.close {
         Close::NotDue => true,
         // It may have left on an earlier link.
-        Close::Owed | Close::Said { left: None, .. } => given_up && user_gap_over(),
-        Close::Said { left: Some(left), .. } => given_up && gap_over(left),
-        Close::Confirmed { left } => left.is_none_or(gap_over),
+        Close::Owed | Close::Said { free: None, .. } => given_up && user_gap_over(),
+        Close::Said { free: Some(free), .. } => given_up && gap_over(free),
+        Close::Confirmed { free } => free.is_none_or(gap_over),
     };
     must!(!finished, "{:?} is drained, and its client is not closed", session.id);
     Ok(())

@@ -44,6 +44,8 @@ pub fn heard<'a, P>(input: &Input<'a, P>, mark: impl FnOnce(&P) -> Msg) -> Input
         Input::WallClockStepped { forward } => Input::WallClockStepped { forward },
         Input::Drain => Input::Drain,
         Input::Kick { session } => Input::Kick { session },
+        Input::Settings(ref settings) => Input::Settings(settings.clone()),
+        Input::Redial => Input::Redial,
     }
 }
 

@@ -44,6 +44,11 @@ impl<K: Copy + Eq + Hash> Ledger<K> {
         Ledger { tracked_max, key, entries: HashTable::new(), strangers, swept_at: None }
     }
 
+    /// So many owners are known at most from now on; those who are known beyond stay so for as long as they matter.
+    pub(super) const fn track(&mut self, tracked_max: usize) {
+        self.tracked_max = tracked_max;
+    }
+
     /// How many owners are known.
     pub(super) fn len(&self) -> usize {
         self.entries.len()

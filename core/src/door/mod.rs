@@ -79,6 +79,13 @@ impl Door {
         }
     }
 
+    /// An operator has decided otherwise: these settings hold from now on, but for the seed. Who is counted stays so.
+    pub fn change(&mut self, settings: DoorSettings) {
+        self.addresses.track(settings.tracked_max);
+        self.users.track(settings.tracked_max);
+        self.settings = DoorSettings { seed: self.settings.seed, ..settings };
+    }
+
     /// A connection was accepted. `Err`: it is turned away, and nothing of it is counted but its attempt.
     pub fn arrive(&mut self, now: Time, address: Option<Network>) -> Result<(), Answer> {
         let now = self.go_to(now);
@@ -111,13 +118,13 @@ impl Door {
     pub fn attempt_of_user(
         &mut self,
         now: Time,
-        endpoint: usize,
+        endpoint: u64,
         user: &str,
         rate: Rate,
     ) -> Result<(), Answer> {
         let now = self.go_to(now);
         let mut hasher = SipHasher13::new_with_keys(self.settings.seed, !self.settings.seed);
-        hasher.write_u64(endpoint as u64);
+        hasher.write_u64(endpoint);
         hasher.write(user.as_bytes());
         if self.users.take(now, hasher.finish(), rate) { Ok(()) } else { Err(Answer::TooMany) }
     }

@@ -6,9 +6,7 @@ use super::{
     link::Line,
     session::{Expires, Session},
 };
-use crate::{
-    CloseCode, Duplicates, EndCause, Expiry, Identity, Output, Payload, Queued, Refusal, Sink, Time, close,
-};
+use crate::{CloseCode, Duplicates, EndCause, Identity, Output, Payload, Queued, Refusal, Sink, Time, close};
 
 /// Users without a session, who are remembered for the crossing window, are bounded too: so many may leave in one.
 const REMEMBERED_MAX: usize = 100_000;
@@ -61,7 +59,6 @@ impl<P: Payload> Endpoint<P> {
     }
 
     fn admit<S: Sink<P> + ?Sized>(&mut self, identity: Identity, expires: Option<Time>, out: &mut S) {
-        let expires = expires.filter(|_| self.settings.expiry == Expiry::Close);
         self.admissions += 1;
         let user = self.users.find_or_add(identity.user());
         let id = self.sessions.insert(Session::new(identity, user, expires, self.admissions));

@@ -13,7 +13,7 @@ use super::{
     session::{Client, Expires, Session, Stage},
     upstream::PARKED_OVERHEAD_BYTES,
 };
-use crate::{Payload, Redeliver};
+use crate::Payload;
 
 /// Nothing is wrong, or what is.
 type Audited = Result<(), String>;
@@ -67,7 +67,6 @@ impl<P: Payload> Endpoint<P> {
         // Before anything has happened, the first dial is due.
         let ahead = self.links == 0 || self.next_deadline().is_none_or(|at| at > self.now);
         must!(ahead, "a deadline lies in the past");
-        must!(self.sessions.taken() <= self.settings.sessions_max as usize, "more slots than sessions");
         Ok(())
     }
 
@@ -87,10 +86,6 @@ impl<P: Payload> Endpoint<P> {
         same!(self.again_bytes, sum(again), "bytes to be sent again");
         let owing = |s: &Session<P>| usize::from(s.awaited);
         same!(self.owing, sum(owing), "sessions that are owed something");
-        must!(
-            self.settings.redeliver == Redeliver::Unconfirmed || self.again_bytes == 0,
-            "messages are sent again though they are not to be"
-        );
         Ok(())
     }
 

@@ -107,7 +107,7 @@ impl<P: Payload> Endpoint<P> {
             Line::Connected(line) => {
                 out.emit(Output::CloseLink { link: line.id });
                 let remains = line.remains();
-                self.count_unconfirmed(remains.messages, out);
+                self.count_unconfirmed(&remains, out);
                 self.send_again(remains.kept, out);
                 tell(out, Fact::Link { phase: LinkPhase::Down });
             }

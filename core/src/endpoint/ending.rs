@@ -7,8 +7,8 @@ use super::{
     tell,
 };
 use crate::{
-    CloseCode, DropCause, EndCause, Fact, LeaveCause, Millis, Output, Payload, Queued, SessionId, Sink, Time,
-    close,
+    CloseCode, DropCause, EndCause, Expiry, Fact, LeaveCause, Millis, Output, Payload, Queued, SessionId,
+    Settings, Sink, Time, close,
 };
 
 /// What the client of a session that ends is told.
@@ -187,26 +187,30 @@ impl<P: Payload> Endpoint<P> {
 
     /// The last byte of a session's `close` has left the gateway: its user's gap begins.
     pub(super) fn close_left(&mut self, id: SessionId) {
-        let (now, settings) = (self.now, &self.settings);
+        let now = self.now;
         let stage = self.sessions.get(id).map(|session| session.stage);
-        let Some(Stage::Sent { left_at: None, confirmed }) = stage else { return };
-        self.sessions[id.slot].stage = Stage::Sent { left_at: Some(now), confirmed };
+        let Some(Stage::Sent { free_at: None, confirmed }) = stage else { return };
+        // The gap that is in force as it leaves is the one that passes.
+        let free_at = now + self.settings.reopen_gap;
+        self.sessions[id.slot].stage = Stage::Sent { free_at: Some(free_at), confirmed };
         let user = self.sessions[id.slot].user;
-        self.gaps.push_back((now + settings.reopen_gap, id, user));
+        let later = self.gaps.partition_point(|&(at, ..)| at <= free_at);
+        self.gaps.insert(later, (free_at, id, user));
         let known = self.users.get_mut(user);
         known.closes_due -= 1;
         known.closed_at = Some(now);
+        known.free_at = known.free_at.max(free_at);
         if !known.to_forget {
             known.to_forget = true;
-            self.forgets.push_back((now + remembered(settings), user));
+            self.forgets.push_back((now + remembered(&self.settings), user));
         }
     }
 
     /// The backend's library has received a session's `close`.
     pub(super) fn close_confirmed<S: Sink<P> + ?Sized>(&mut self, id: SessionId, out: &mut S) {
         self.close_left(id);
-        if let Some(Stage::Sent { left_at, confirmed: false }) = self.sessions.get(id).map(|s| s.stage) {
-            self.sessions[id.slot].stage = Stage::Sent { left_at, confirmed: true };
+        if let Some(Stage::Sent { free_at, confirmed: false }) = self.sessions.get(id).map(|s| s.stage) {
+            self.sessions[id.slot].stage = Stage::Sent { free_at, confirmed: true };
             self.proceed(id.slot, out);
         }
     }
@@ -238,7 +242,7 @@ impl<P: Payload> Endpoint<P> {
     /// Whether the gap after the last `close` of the user is over, and none is still to leave.
     pub(super) fn may_open(&self, user: super::UserIndex) -> bool {
         let known = self.users.get(user);
-        known.closes_due == 0 && known.closed_at.is_none_or(|at| at + self.settings.reopen_gap <= self.now)
+        known.closes_due == 0 && known.free_at <= self.now
     }
 
     /// Takes a session that is over as far as it goes: settled once its `close` is confirmed and the gap over, its
@@ -246,8 +250,8 @@ impl<P: Payload> Endpoint<P> {
     pub(super) fn proceed<S: Sink<P> + ?Sized>(&mut self, slot: u32, out: &mut S) {
         let session = &mut self.sessions[slot];
         let mut in_gap = false;
-        if let Stage::Sent { left_at: Some(left_at), confirmed } = session.stage {
-            in_gap = left_at + self.settings.reopen_gap > self.now;
+        if let Stage::Sent { free_at: Some(free_at), confirmed } = session.stage {
+            in_gap = free_at > self.now;
             if confirmed && !in_gap {
                 session.stage = Stage::Settled;
             }
@@ -280,8 +284,9 @@ impl<P: Payload> Endpoint<P> {
         let remembered = remembered(&self.settings);
         while let Some((_, user)) = self.forgets.pop_front_if(|(due, _)| *due <= at) {
             let known = self.users.get_mut(user);
-            if known.closed_at.is_some_and(|closed_at| closed_at + remembered > at) {
-                self.forgets.push_back((at + remembered, user));
+            let counts = known.closed_at.is_some_and(|closed_at| closed_at + remembered > at);
+            if counts || known.free_at > at {
+                self.forgets.push_back(((at + remembered).max(known.free_at), user));
                 continue;
             }
             known.to_forget = false;
@@ -293,9 +298,14 @@ impl<P: Payload> Endpoint<P> {
 
     // --- Expiry ---
 
+    /// When the next token expires, where that ends a session.
+    pub(super) fn expiry_due(&self) -> Option<Time> {
+        self.expiries.first().filter(|_| self.settings.expiry == Expiry::Close).map(|expires| expires.at)
+    }
+
     pub(super) fn run_expiries<S: Sink<P> + ?Sized>(&mut self, at: Time, out: &mut S) {
-        while let Some(&Expires { at: due, slot, .. }) = self.expiries.first()
-            && due <= at
+        while self.expiry_due().is_some_and(|due| due <= at)
+            && let Some(&Expires { slot, .. }) = self.expiries.first()
         {
             self.end(slot, EndCause::Expired, EXPIRED, out);
         }
@@ -312,6 +322,6 @@ impl<P: Payload> Endpoint<P> {
 }
 
 /// How long a user's last `close` counts.
-fn remembered(settings: &crate::Settings) -> Millis {
+pub(super) fn remembered(settings: &Settings) -> Millis {
     settings.reopen_gap.max(settings.crossing_window)
 }

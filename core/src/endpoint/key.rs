@@ -1,5 +1,5 @@
 //! What of the state can still matter, as numbers: two machines with equal settings and equal keys answer equal inputs
-//! alike, for ever. So a model checker, which has seen one of them, need not look at the other.
+//! alike, for ever, as long as no settings come but those that were reckoned with. So a model checker, which has seen one of them, need not look at the other.
 //!
 //! Ids, names and payloads have no meaning but that they are the same or not: whoever asks for the key names them, by
 //! first appearance, and sessions appear by age. Times are spans from now, cut off where they stop to matter. Sums and
@@ -13,7 +13,7 @@ use super::{
     session::{Client, Session, Stage},
     users::UserIndex,
 };
-use crate::{Identity, LinkId, LinkPhase, Millis, Payload, SessionId, Time};
+use crate::{Identity, LinkId, LinkPhase, LinkSettings, Millis, Payload, SessionId, Settings, Time};
 
 /// Gives numbers to what a key only compares: the same number to the same thing, and to no other of its kind.
 pub trait Naming<P> {
@@ -31,9 +31,10 @@ pub trait Naming<P> {
 const NONE: u64 = u64::MAX;
 
 impl<P: Payload> Endpoint<P> {
-    /// Appends the canonical key of the state to `key`. It takes time in proportion to the sessions.
-    pub fn key(&self, names: &mut dyn Naming<P>, key: &mut Vec<u64>) {
-        let mut writer = Writer { now: self.now, names, key };
+    /// Appends the canonical key of the state to `key`, where the settings in force, or those in `later`, are all that
+    /// may be in force from here on. It takes time in proportion to the sessions.
+    pub fn key(&self, later: &[Settings], names: &mut dyn Naming<P>, key: &mut Vec<u64>) {
+        let mut writer = Writer { now: self.now, settings: &self.settings, later, names, key };
         self.key_sessions(&mut writer);
         self.key_queues(&mut writer);
         self.key_line(&mut writer);
@@ -48,6 +49,8 @@ impl<P: Payload> Endpoint<P> {
             to.session(id);
             to.user(self.user_name(session.user));
             to.identity(&session.identity);
+            // How long ago it was, where that is ignored, is left out: it matters only to a wall clock that is set back
+            // and to settings that then do not ignore it.
             to.until(session.expires);
             self.key_stage(session.stage, to);
             to.number(match session.client {
@@ -59,9 +62,9 @@ impl<P: Payload> Endpoint<P> {
             let announced = session.stage == Stage::Live && session.opened_on.is_some();
             to.flags(&[session.awaited, session.given_up, session.stopped, announced]);
             to.number(session.queued as u64);
-            if self.settings.link.share_bytes < usize::MAX {
+            if let Some(share) = to.share() {
                 let spent = session.spent_since(self.pings + 1);
-                to.number(spent.min(self.settings.link.share_bytes) as u64);
+                to.number(spent.min(share) as u64);
             }
             let held = session.held.as_deref();
             to.number(held.map_or(0, |held| held.again.len() as u64));
@@ -78,9 +81,9 @@ impl<P: Payload> Endpoint<P> {
         match stage {
             Stage::Live => to.number(0),
             Stage::Owed => to.number(1),
-            Stage::Sent { left_at, confirmed } => {
+            Stage::Sent { free_at, confirmed } => {
                 to.number(2 + u64::from(confirmed));
-                to.age(left_at, self.settings.reopen_gap);
+                to.until(free_at);
             }
             Stage::Settled => to.number(4),
         }
@@ -93,7 +96,7 @@ impl<P: Payload> Endpoint<P> {
             to.end();
         };
         list(to, &mut self.backlog.iter(&self.sessions));
-        if self.settings.link.share_bytes < usize::MAX {
+        if to.share().is_some() {
             list(to, &mut self.resting.iter(&self.sessions));
         }
         list(to, &mut self.owed.iter().map(|id| id.slot));
@@ -118,8 +121,9 @@ impl<P: Payload> Endpoint<P> {
 
     /// Every user whose last `close` still counts is to be forgotten one day.
     fn key_closed_at(&self, user: UserIndex, to: &mut Writer<'_, P>) {
-        let (gap, window) = (self.settings.reopen_gap, self.settings.crossing_window);
-        to.age(self.users.get(user).closed_at, gap.max(bounded(window)));
+        let known = self.users.get(user);
+        to.until(Some(known.free_at));
+        to.age(known.closed_at, to.longest(|settings| settings.crossing_window));
     }
 
     fn user_name(&self, user: UserIndex) -> &str {
@@ -129,22 +133,22 @@ impl<P: Payload> Endpoint<P> {
     // --- The link ---
 
     fn key_line(&self, to: &mut Writer<'_, P>) {
-        let settings = &self.settings.link;
-        if settings.backoff_max > settings.redial_min {
+        if to.any(|settings| settings.link.backoff_max > settings.link.redial_min) {
             // Chance comes in with the number of the link; the doubling ends.
             to.number(self.links);
             to.number(u64::from(self.attempt.min(u64::BITS)));
         }
         match &self.line {
-            Line::Waiting { dial_at } => {
+            Line::Waiting { since, attempt } => {
                 to.number(0);
-                to.until(Some(*dial_at));
+                to.flags(&[attempt.is_some()]);
+                to.age(Some(*since), to.longest(|settings| longest_wait(&settings.link)));
             }
             Line::Dialling { .. } => to.number(1),
             Line::Over => to.number(2),
             Line::Connected(line) => {
                 to.number(3);
-                line.key(settings, |id| self.sessions.get(id).map(|session| session.stage), to);
+                line.key(|id| self.sessions.get(id).map(|session| session.stage), to);
                 for slot in self.live.iter(&self.sessions) {
                     self.key_opened(line.id, &self.sessions[slot], to);
                     if line.phase == LinkPhase::Announcing {
@@ -173,7 +177,7 @@ impl<P: Payload> Endpoint<P> {
         let here = session.opened_on == Some(link);
         to.flags(&[here, session.passed_on == Some(link)]);
         let again = (here && session.reopened).then_some(session.opened_at);
-        to.age(again, self.settings.crossing_window);
+        to.age(again, to.longest(|settings| settings.crossing_window));
     }
 
     // --- How all ends ---
@@ -181,7 +185,7 @@ impl<P: Payload> Endpoint<P> {
     fn key_ends(&self, to: &mut Writer<'_, P>) {
         match &self.outage {
             None => to.number(0),
-            Some(outage) => outage.key(self.settings.outage.grace, to),
+            Some(outage) => outage.key(to.longest(|settings| settings.outage.grace), to),
         }
         match &self.drain {
             None => to.number(0),
@@ -198,14 +202,38 @@ fn bounded(span: Millis) -> Millis {
     if span == Millis(u64::MAX) { Millis(0) } else { span }
 }
 
+/// The longest that the next dial waits.
+fn longest_wait(settings: &LinkSettings) -> Millis {
+    settings.redial_min.max(settings.backoff_max)
+}
+
 /// A key in the making.
 pub(super) struct Writer<'a, P> {
     now: Time,
+    settings: &'a Settings,
+    later: &'a [Settings],
     names: &'a mut dyn Naming<P>,
     key: &'a mut Vec<u64>,
 }
 
 impl<P: Payload> Writer<'_, P> {
+    /// The longest of a span that ends, under any settings that are or may come; 0: there is none.
+    pub(super) fn longest(&self, of: impl Fn(&Settings) -> Millis) -> Millis {
+        let later = self.later.iter().map(|settings| bounded(of(settings)));
+        later.fold(bounded(of(self.settings)), Millis::max)
+    }
+
+    /// Whether this is so under any settings that are or may come.
+    fn any(&self, of: impl Fn(&Settings) -> bool) -> bool {
+        of(self.settings) || self.later.iter().any(of)
+    }
+
+    /// The largest share of the link that is bounded; `None`: none is.
+    fn share(&self) -> Option<usize> {
+        let all = core::iter::once(self.settings).chain(self.later);
+        all.map(|settings| settings.link.share_bytes).filter(|share| *share < usize::MAX).max()
+    }
+
     pub(super) fn number(&mut self, number: u64) {
         self.key.push(number);
     }

@@ -13,8 +13,9 @@ use crate::{Event, LinkId, LinkPhase, LinkSettings, Millis, Output, Payload, Ses
 )]
 #[derive(Clone, Debug)]
 pub(super) enum Line<P> {
-    /// There is none; the next dial is due then.
-    Waiting { dial_at: Time },
+    /// There has been none since then; which attempt in a row the next dial will be. `None`: it is the first of all, and
+    /// due at once.
+    Waiting { since: Time, attempt: Option<u32> },
     /// One is being made.
     Dialling { link: LinkId },
     /// There is one. Boxed: it is large, and there is one of it.
@@ -46,8 +47,10 @@ pub(super) struct Connected<P> {
 
     /// Bytes queued, as the sink returned them and the reports of bytes gone out gave them back.
     pub queued: usize,
-    /// Above the high mark, and not yet below the low one again.
+    /// Above the high mark, and not yet below the low one again; or the link is left.
     pub full: bool,
+    /// It is left for another once all that it has taken is confirmed, and by then in any case.
+    pub leaves_by: Option<Time>,
     /// Bytes queued and bytes gone out since the connection came up.
     emitted: u64,
     sent: u64,
@@ -121,6 +124,7 @@ impl<P> Connected<P> {
             phase: LinkPhase::Settling,
             queued: 0,
             full: false,
+            leaves_by: None,
             emitted: 0,
             sent: 0,
             leaving: VecDeque::new(),
@@ -206,7 +210,9 @@ impl<P> Connected<P> {
     /// Has the link just become full, or just stopped being so?
     pub(super) fn update_full(&mut self, settings: &LinkSettings) -> Option<bool> {
         let (queued, unconfirmed) = (self.queued, self.unconfirmed_bytes());
-        let full = if self.full {
+        let full = if self.leaves_by.is_some() {
+            true
+        } else if self.full {
             queued > settings.low_bytes || unconfirmed > settings.low_bytes
         } else {
             queued > settings.high_bytes || unconfirmed > settings.high_bytes
@@ -233,6 +239,11 @@ impl<P> Connected<P> {
         } else {
             self.unpinged_since + settings.confirm_delay
         })
+    }
+
+    /// All that it has taken is confirmed.
+    pub(super) fn is_calm(&self) -> bool {
+        self.ping.is_none() && self.unpinged == Tally::default()
     }
 
     pub(super) fn pong_due(&self, settings: &LinkSettings) -> Option<Time> {
@@ -314,6 +325,7 @@ impl<P> Connected<P> {
             link: self.id,
             phase: self.phase,
             full: self.full,
+            leaves_by: self.leaves_by,
             emitted: self.emitted,
             sent: self.sent,
             leaving: &self.leaving,
@@ -334,12 +346,7 @@ impl<P> Connected<P> {
 impl<P: Payload> Connected<P> {
     /// Appends what still matters of it, but for the sessions that it has yet to announce. What it keeps to say of
     /// sessions that are past that, it will not say.
-    pub(super) fn key(
-        &self,
-        settings: &LinkSettings,
-        stage: impl Fn(SessionId) -> Option<Stage>,
-        to: &mut Writer<'_, P>,
-    ) {
+    pub(super) fn key(&self, stage: impl Fn(SessionId) -> Option<Stage>, to: &mut Writer<'_, P>) {
         let phase = match self.phase {
             LinkPhase::Down => 0,
             LinkPhase::Settling => 1,
@@ -348,6 +355,7 @@ impl<P: Payload> Connected<P> {
         };
         to.number(phase);
         to.flags(&[self.full]);
+        to.until(self.leaves_by);
         to.number(self.queued as u64);
         to.number(self.settling as u64);
         for tally in [self.unpinged, self.pinged] {
@@ -357,15 +365,17 @@ impl<P: Payload> Connected<P> {
         // Pings are counted from the last one that was answered.
         let ping = |to: &mut Writer<'_, P>, counter: u64| to.number(counter.saturating_sub(self.confirmed));
         ping(to, self.target.unwrap_or(0));
-        to.age(self.ping.map(|(_, at)| at), settings.pong_timeout);
+        to.age(self.ping.map(|(_, at)| at), to.longest(|settings| settings.link.pong_timeout));
         let calm = self.unpinged == Tally::default();
-        to.age((!calm).then_some(self.unpinged_since), settings.confirm_delay);
-        to.age((calm && self.ping.is_none()).then_some(self.quiet_since), settings.ping_interval);
+        let delay = to.longest(|settings| settings.link.confirm_delay);
+        to.age((!calm).then_some(self.unpinged_since), delay);
+        let quiet = (calm && self.ping.is_none()).then_some(self.quiet_since);
+        to.age(quiet, to.longest(|settings| settings.link.ping_interval));
 
         let waits = |id: &SessionId, leaves: bool| match stage(*id) {
-            Some(Stage::Sent { left_at, confirmed }) => {
+            Some(Stage::Sent { free_at, confirmed }) => {
                 if leaves {
-                    left_at.is_none()
+                    free_at.is_none()
                 } else {
                     !confirmed
                 }

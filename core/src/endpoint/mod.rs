@@ -11,6 +11,7 @@
 //! | `ending` | a session ends, its `close` is confirmed, its user's gap passes, its slot is free |
 //! | `outage` | the link comes and goes; clients are held, and for how long |
 //! | `drain` | the gateway stops |
+//! | `change` | settings change, the backend moves |
 //! | `link`, `session`, `users`, `pace` | the parts that these work on |
 //! | `survey` | what an operator may ask of it |
 //! | `audit` | what must be true of them between two inputs |
@@ -24,6 +25,7 @@
 mod admission;
 #[allow(clippy::panic, reason = "an audit that finds nothing wrong is silent")]
 mod audit;
+mod change;
 mod downstream;
 mod drain;
 mod ending;
@@ -96,7 +98,7 @@ pub struct Endpoint<P> {
     owed: VecDeque<SessionId>,
     /// Sessions that are over and not settled: each is owed something.
     owing: usize,
-    /// When the gap after a `close` will have passed, in the order in which the closes left.
+    /// When the gap after a `close` that has left will have passed, the first one first.
     gaps: VecDeque<(Time, SessionId, UserIndex)>,
     /// When a user whose sessions are gone may be forgotten, at the earliest.
     forgets: VecDeque<(Time, UserIndex)>,
@@ -129,7 +131,7 @@ impl<P: Payload> Endpoint<P> {
             resting: List::new(Order::Rest),
             admissions: 0,
             expiries: BTreeSet::new(),
-            line: Line::Waiting { dial_at: now },
+            line: Line::Waiting { since: now, attempt: None },
             links: 0,
             attempt: 0,
             pings: 0,
@@ -153,7 +155,7 @@ impl<P: Payload> Endpoint<P> {
     /// backwards is taken as standing still. What is due is done first, in the order in which it was due.
     pub fn handle<S: Sink<P> + ?Sized>(&mut self, now: Time, input: Input<'_, P>, out: &mut S) {
         self.now = self.now.max(now);
-        self.run_due(out);
+        self.run_due(Time(0), out);
         match input {
             Input::Ask { identity, expires } => self.ask(identity, expires, out),
             Input::Message { session, payload } => self.message(session, payload, out),
@@ -168,9 +170,12 @@ impl<P: Payload> Endpoint<P> {
             Input::Deadline => {}
             Input::WallClockStepped { forward } => self.move_expiries(forward),
             Input::Drain => self.start_drain(),
+            Input::Settings(settings) => self.change_settings(*settings, out),
+            Input::Redial => self.redial(out),
         }
         self.pump(out);
-        self.run_due(out);
+        // What this input has made due is due now, however long ago it would have been.
+        self.run_due(self.now, out);
     }
 
     /// The sessions that are known, those included that are over and not settled.
@@ -182,22 +187,26 @@ impl<P: Payload> Endpoint<P> {
     /// input.
     pub fn next_deadline(&self) -> Option<Time> {
         let link = match &self.line {
-            Line::Waiting { dial_at } => Some(*dial_at),
-            Line::Connected(line) => earlier(line.pong_due(&self.settings.link), self.ping_due(line)),
+            Line::Waiting { since, attempt } => Some(self.dial_at(*since, *attempt)),
+            Line::Connected(line) => {
+                let pings = earlier(line.pong_due(&self.settings.link), self.ping_due(line));
+                earlier(pings, line.leaves_by)
+            }
             Line::Dialling { .. } | Line::Over => None,
         };
         let sessions = earlier(
-            self.expiries.first().map(|expires| expires.at),
+            self.expiry_due(),
             earlier(self.gaps.front().map(|&(at, ..)| at), self.forgets.front().map(|&(at, _)| at)),
         );
         earlier(earlier(link, sessions), earlier(self.outage_due(), self.drain_due()))
     }
 
-    /// Does what has become due, the earliest first. Each turn uses up what it was due for, so it comes to an end; were
-    /// it not so, the step would end nevertheless.
-    fn run_due<S: Sink<P> + ?Sized>(&mut self, out: &mut S) {
+    /// Does what has become due, the earliest first, but nothing as of before `floor`. Each turn uses up what it was due
+    /// for, so it comes to an end; were it not so, the step would end nevertheless.
+    fn run_due<S: Sink<P> + ?Sized>(&mut self, floor: Time, out: &mut S) {
         for _ in 0..TURNS_MAX {
             let Some(at) = self.next_deadline().filter(|&at| at <= self.now) else { return };
+            let at = at.max(floor);
             self.run_link(at, out);
             self.pass_gaps(at, out);
             self.forget_users(at);
@@ -211,6 +220,7 @@ impl<P: Payload> Endpoint<P> {
 
     /// Sends on whatever can go now. Every wait in the machine is for time, or for an input after which this runs.
     fn pump<S: Sink<P> + ?Sized>(&mut self, out: &mut S) {
+        self.leave_link(out);
         self.pump_link(out);
         self.finish_drain(out);
         self.resume_all(out);

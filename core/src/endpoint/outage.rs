@@ -6,14 +6,14 @@ use super::{
     Endpoint,
     ending::Farewell,
     key::Writer,
-    link::{Connected, Kept, Line, redial_wait},
+    link::{Connected, Kept, Line, Remains, redial_wait},
     pace::Pace,
     session::Stage,
     tell,
 };
 use crate::{
     CloseCode, DropCause, EndCause, Fact, LinkId, LinkPhase, Millis, OutagePolicy, Output, Payload, Queued,
-    Redeliver, SessionId, Sink, Time, close,
+    SessionId, Sink, Time, close,
 };
 
 /// The time without a backend that has heard everything.
@@ -24,7 +24,7 @@ pub(super) struct Outage {
     /// Since when there has been no link.
     down_since: Time,
     /// How clients are closed who have been held for too long; `None` while they are held.
-    spread: Option<Pace>,
+    pub(super) spread: Option<Pace>,
 }
 
 const BACKEND_AWAY: Farewell<'static> =
@@ -41,14 +41,12 @@ impl Outage {
         (self.since, self.spread.as_ref().map(Pace::snapshot))
     }
 
-    /// Appends what still matters of it. While it waits without a link, its grace ends later than the time since which
-    /// there has been none.
+    /// Appends what still matters of it, where no grace is longer. While it waits without a link, its grace ends later than
+    /// the time since which there has been none.
     pub(super) fn key<P: Payload>(&self, grace: Millis, to: &mut Writer<'_, P>) {
+        to.age(Some(self.since), grace);
         match &self.spread {
-            None => {
-                to.number(1);
-                to.age(Some(self.since), grace);
-            }
+            None => to.number(1),
             Some(pace) if pace.next_due().is_some() => {
                 to.number(2);
                 pace.key(to);
@@ -78,30 +76,35 @@ impl<P: Payload> Endpoint<P> {
 
     pub(super) fn link_down<S: Sink<P> + ?Sized>(&mut self, link: LinkId, out: &mut S) {
         match &self.line {
-            Line::Dialling { link: dialled } if *dialled == link => self.redial_later(link),
+            Line::Dialling { link: dialled } if *dialled == link => self.redial_later(),
             Line::Connected(line) if line.id == link => self.break_link(self.now, out),
             _ => tell(out, Fact::Stale),
         }
     }
 
-    fn redial_later(&mut self, link: LinkId) {
-        let wait = redial_wait(&self.settings.link, self.settings.seed, link, self.attempt);
+    pub(super) fn redial_later(&mut self) {
+        self.line = Line::Waiting { since: self.now, attempt: Some(self.attempt) };
         self.attempt = self.attempt.saturating_add(1);
-        self.line = Line::Waiting { dial_at: self.now + wait };
+    }
+
+    /// When the next dial is due, where there has been no link since then.
+    pub(super) fn dial_at(&self, since: Time, attempt: Option<u32>) -> Time {
+        let Some(attempt) = attempt else { return since };
+        since + redial_wait(&self.settings.link, self.settings.seed, LinkId(self.links), attempt)
     }
 
     /// The link has been broken since `at`. What was not confirmed is owed again, is to be sent again, or is counted
     /// as lost.
-    fn break_link<S: Sink<P> + ?Sized>(&mut self, at: Time, out: &mut S) {
+    pub(super) fn break_link<S: Sink<P> + ?Sized>(&mut self, at: Time, out: &mut S) {
         let Line::Connected(line) = core::mem::replace(&mut self.line, Line::Over) else { return };
-        self.redial_later(line.id);
+        self.redial_later();
         let remains = line.remains();
         // Those that were to end on this link, and had more to say before, can no longer say it.
         let owed = core::mem::take(&mut self.owed);
         owed.iter().for_each(|id| self.drop_held(id.slot, false, out));
         self.owed = owed;
+        self.count_unconfirmed(&remains, out);
         self.owe_again(remains.closes);
-        self.count_unconfirmed(remains.messages, out);
         self.send_again(remains.kept, out);
         self.end_rest();
         self.disband_backlog(out);
@@ -114,18 +117,19 @@ impl<P: Payload> Endpoint<P> {
     fn owe_again(&mut self, closes: VecDeque<(u64, SessionId)>) {
         for (_, id) in closes.into_iter().rev() {
             let stage = self.sessions.get(id).map(|session| session.stage);
-            if let Some(Stage::Sent { left_at, confirmed: false }) = stage {
+            if let Some(Stage::Sent { free_at, confirmed: false }) = stage {
                 self.sessions[id.slot].stage = Stage::Owed;
                 let user = self.sessions[id.slot].user;
-                self.users.get_mut(user).closes_due += u32::from(left_at.is_some());
+                self.users.get_mut(user).closes_due += u32::from(free_at.is_some());
                 self.owed.push_front(id);
             }
         }
     }
 
-    /// Messages that went out, were not confirmed, and are not sent again.
-    pub(super) fn count_unconfirmed<S: Sink<P> + ?Sized>(&self, messages: u64, out: &mut S) {
-        if self.settings.redeliver == Redeliver::Never && messages > 0 {
+    /// Messages that went out, were not confirmed, and are not sent again: of each the settings decided when it went.
+    pub(super) fn count_unconfirmed<S: Sink<P> + ?Sized>(&self, remains: &Remains<P>, out: &mut S) {
+        let messages = remains.messages.saturating_sub(remains.kept.len() as u64);
+        if messages > 0 {
             tell(out, Fact::Unconfirmed { messages });
         }
     }
@@ -154,12 +158,13 @@ impl<P: Payload> Endpoint<P> {
 
     /// Dials, pings, and takes a link for broken that does not answer.
     pub(super) fn run_link<S: Sink<P> + ?Sized>(&mut self, at: Time, out: &mut S) {
-        let ping_due = match &self.line {
-            Line::Connected(line) => self.ping_due(line),
-            _ => None,
+        let (dial_at, ping_due) = match &self.line {
+            Line::Waiting { since, attempt } => (Some(self.dial_at(*since, *attempt)), None),
+            Line::Connected(line) => (None, self.ping_due(line)),
+            Line::Dialling { .. } | Line::Over => (None, None),
         };
         match &mut self.line {
-            Line::Waiting { dial_at } if *dial_at <= at => {
+            Line::Waiting { .. } if dial_at.is_some_and(|due| due <= at) => {
                 self.links += 1;
                 let link = LinkId(self.links);
                 self.line = Line::Dialling { link };

@@ -55,8 +55,8 @@ pub(super) enum Stage {
     Owed,
     /// Over; its `close` has been handed to the link.
     Sent {
-        /// When the `close` left the gateway.
-        left_at: Option<Time>,
+        /// Once the `close` has left the gateway: when the gap after it will have passed.
+        free_at: Option<Time>,
         confirmed: bool,
     },
     /// Over, and nothing is owed.
@@ -138,7 +138,7 @@ impl<P> Session<P> {
 
     /// Its `close` has not left the gateway.
     pub(super) fn is_close_due(&self) -> bool {
-        matches!(self.stage, Stage::Owed | Stage::Sent { left_at: None, .. })
+        matches!(self.stage, Stage::Owed | Stage::Sent { free_at: None, .. })
     }
 
     /// It is over, and its backend may not know.
@@ -147,7 +147,7 @@ impl<P> Session<P> {
     }
 }
 
-/// When the token of a live session expires.
+/// When the token of a live session expires, whether that ends it or not.
 #[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Expires {

@@ -21,12 +21,16 @@ pub struct Snapshot<'a, P> {
     pub now: Time,
     /// [`Endpoint::next_deadline`].
     pub next: Option<Time>,
+    /// Slots that there ever were: there may be more than the settings allow by now.
+    pub slots: u32,
     /// The sessions that have a slot, oldest first.
     pub sessions: Vec<SessionSnapshot<'a, P>>,
     /// Sessions whose `close` waits for its turn to go out, in that order.
     pub owed: &'a VecDeque<SessionId>,
     /// Users whose last `close` has left, as far as they are remembered, and when, in no order.
     pub left: Vec<(&'a str, Time)>,
+    /// Users of whom a `close` has left, and when the gap after it is over or was, in no order.
+    pub gaps: Vec<(&'a str, Time)>,
     /// The link that was dialled last; 0: none was.
     pub link: LinkId,
     /// How it is.
@@ -83,8 +87,8 @@ pub enum CloseState {
     Owed,
     /// The link has it.
     Sent {
-        /// When it left.
-        left: Option<Time>,
+        /// When its user's gap is over, or was; `None`: it has not left.
+        free: Option<Time>,
         /// Whether the backend has it.
         confirmed: bool,
     },
@@ -125,6 +129,8 @@ pub struct Up<'a, P> {
     pub phase: LinkPhase,
     /// Senders are stopped.
     pub full: bool,
+    /// Until when it is there at most, as it is left for another.
+    pub leaves_by: Option<Time>,
     /// Bytes queued so far.
     pub emitted: u64,
     /// Of these, bytes that have gone out.
@@ -143,7 +149,7 @@ pub struct Up<'a, P> {
     pub quiet_since: Time,
     /// Closes that are not confirmed, and the Ping that will confirm each.
     pub closes: &'a VecDeque<(u64, SessionId)>,
-    /// Messages that are not confirmed, where they are kept, and the Ping that will confirm each.
+    /// Messages that are not confirmed, those that are kept, and the Ping that will confirm each.
     pub kept: Vec<(u64, SessionId, &'a P)>,
     /// Owed closes that have to go out before settling can end: the first of those that are owed.
     pub settling: usize,
@@ -204,9 +210,11 @@ impl<P: Payload> Endpoint<P> {
             settings: &self.settings,
             now: self.now,
             next: self.next_deadline(),
+            slots: self.sessions.len(),
             sessions,
             owed: &self.owed,
             left: self.users.iter().filter_map(|(_, user)| Some((&*user.name, user.closed_at?))).collect(),
+            gaps: self.users.iter().map(|(_, user)| (&*user.name, user.free_at)).collect(),
             link: LinkId(self.links),
             line,
             pings: self.pings,
@@ -226,7 +234,7 @@ impl<P: Payload> Endpoint<P> {
             over: match session.stage {
                 Stage::Live => None,
                 Stage::Owed => Some(CloseState::Owed),
-                Stage::Sent { left_at: left, confirmed } => Some(CloseState::Sent { left, confirmed }),
+                Stage::Sent { free_at: free, confirmed } => Some(CloseState::Sent { free, confirmed }),
                 Stage::Settled => Some(CloseState::Settled),
             },
             given_up: session.given_up,

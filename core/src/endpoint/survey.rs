@@ -7,7 +7,7 @@ use super::{
     link::Line,
     session::{Session, Stage},
 };
-use crate::{Identity, Payload, SessionId, Time};
+use crate::{Expiry, Identity, Payload, SessionId, Time};
 
 /// How an endpoint is loaded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -70,7 +70,7 @@ impl<P: Payload> Endpoint<P> {
 
     /// A live session by its id.
     pub fn session(&self, id: SessionId) -> Option<SessionView<'_>> {
-        self.sessions.get(id).and_then(|session| view(id, session))
+        self.sessions.get(id).and_then(|session| self.view(id, session))
     }
 
     /// The live session of a user.
@@ -82,23 +82,23 @@ impl<P: Payload> Endpoint<P> {
     /// The live sessions in some slots, by slot: so a walk over all of them can be made in parts, between which
     /// sessions come and go.
     pub fn sessions_in(&self, slots: Range<u32>) -> impl Iterator<Item = SessionView<'_>> {
-        self.sessions.iter_in(slots).filter_map(|(id, session)| view(id, session))
+        self.sessions.iter_in(slots).filter_map(|(id, session)| self.view(id, session))
     }
 
     /// All slots that have ever been used.
     pub fn slots(&self) -> u32 {
         self.sessions.len()
     }
-}
 
-fn view<P>(id: SessionId, session: &Session<P>) -> Option<SessionView<'_>> {
-    (session.stage == Stage::Live).then(|| SessionView {
-        id,
-        identity: &session.identity,
-        announced: session.opened_on.is_some(),
-        stopped: session.stopped,
-        queued_bytes: session.queued,
-        parked_bytes: session.parked_bytes(),
-        expires: session.expires,
-    })
+    fn view<'a>(&self, id: SessionId, session: &'a Session<P>) -> Option<SessionView<'a>> {
+        (session.stage == Stage::Live).then(|| SessionView {
+            id,
+            identity: &session.identity,
+            announced: session.opened_on.is_some(),
+            stopped: session.stopped,
+            queued_bytes: session.queued,
+            parked_bytes: session.parked_bytes(),
+            expires: session.expires.filter(|_| self.settings.expiry == Expiry::Close),
+        })
+    }
 }

@@ -58,7 +58,13 @@ impl<P: Payload> Endpoint<P> {
         if announced || parked_bytes >= self.settings.parked_bytes_max {
             self.stop(slot, out);
         }
-        if self.parked_bytes >= self.settings.parked_bytes_total_max && !self.all_stopped {
+        self.stop_all(out);
+    }
+
+    /// Stops reading from everybody where too much is parked in sum.
+    pub(super) fn stop_all<S: Sink<P> + ?Sized>(&mut self, out: &mut S) {
+        let too_much = self.parked_bytes > 0 && self.parked_bytes >= self.settings.parked_bytes_total_max;
+        if too_much && !self.all_stopped {
             self.all_stopped = true;
             out.emit(Output::StopAll);
         }
@@ -106,10 +112,11 @@ impl<P: Payload> Endpoint<P> {
         }
     }
 
-    /// When a Ping is due: at once where somebody waits for it to go on.
+    /// When a Ping is due: at once where somebody waits for it to go on, or the link is left.
     pub(super) fn ping_due(&self, line: &Connected<P>) -> Option<Time> {
         let due = line.ping_due(&self.settings.link)?;
-        Some(if self.resting.head().is_some() { due.min(line.unpinged_since) } else { due })
+        let at_once = self.resting.head().is_some() || line.leaves_by.is_some();
+        Some(if at_once { due.min(line.unpinged_since) } else { due })
     }
 
     /// Whether the session's `open` has gone out on the link that is up.
@@ -171,7 +178,7 @@ impl<P: Payload> Endpoint<P> {
                 return;
             }
             let session = &mut self.sessions[id.slot];
-            session.stage = Stage::Sent { left_at: None, confirmed: false };
+            session.stage = Stage::Sent { free_at: None, confirmed: false };
             line.emit(self.now, id, Event::Close { who: &session.identity }, out);
             line.note_close(id, next_ping);
             update_full(line, &self.settings, out);

@@ -25,6 +25,8 @@ pub(super) struct User {
     pub closes_due: u32,
     /// When the last `close` of one of its sessions left the gateway.
     pub closed_at: Option<Time>,
+    /// When the gaps after all of them that have left will have passed.
+    pub free_at: Time,
     /// It stands in the queue of users to forget.
     pub to_forget: bool,
 }
@@ -68,6 +70,7 @@ impl Users {
             sessions: 0,
             closes_due: 0,
             closed_at: None,
+            free_at: Time(0),
             to_forget: false,
         };
         let free = self.free.pop().and_then(|at| Some((at, self.users.get_mut(at as usize)?)));
@@ -117,6 +120,10 @@ impl Users {
         free.sort_unstable();
         let untaken = self.users.iter().zip(0..).filter(|(user, _)| user.is_none());
         free.iter().copied().eq(untaken.map(|(_, at)| at))
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut User> {
+        self.users.iter_mut().flatten()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (UserIndex, &User)> {

@@ -78,6 +78,8 @@ pub fn input<P: Payload>(input: &Input<'_, P>, name: impl Fn(SessionId) -> Strin
         }
         Input::Drain => "the gateway is told to stop".to_owned(),
         Input::Kick { session } => format!("an operator closes {}", name(*session)),
+        Input::Settings(settings) => format!("an operator changes settings, to {}", otherwise(settings)),
+        Input::Redial => "an operator moves the backend".to_owned(),
     }
 }
 
@@ -235,14 +237,20 @@ fn field(field: Field) -> &'static str {
 
 /// A line that names the settings that are not the default, with their values; none where all are.
 pub fn changed_settings(settings: &Settings) -> String {
-    let default = named(&Settings::default());
-    let changed: Vec<String> = named(settings)
-        .into_iter()
-        .zip(default)
-        .filter(|(set, default)| set != default)
-        .map(|((name, value), _)| format!("{name} = {value}"))
-        .collect();
+    let changed = changed(settings);
     if changed.is_empty() { String::new() } else { format!("with      {}\n", changed.join(", ")) }
+}
+
+fn otherwise(settings: &Settings) -> String {
+    let changed = changed(settings);
+    if changed.is_empty() { "the defaults".to_owned() } else { changed.join(", ") }
+}
+
+/// The settings that are not the default.
+fn changed(settings: &Settings) -> Vec<String> {
+    let default = named(&Settings::default());
+    let changed = named(settings).into_iter().zip(default).filter(|(set, default)| set != default);
+    changed.map(|((name, value), _)| format!("{name} = {value}")).collect()
 }
 
 /// The settings, by their names in docs/configuration.md.

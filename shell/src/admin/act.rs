@@ -15,6 +15,7 @@ use super::{
 use crate::{
     endpoint::{Question, Whose},
     log::{self, TARGETS},
+    reload::{Report, diff::Change},
 };
 
 /// Whose sessions are to be closed.
@@ -34,9 +35,9 @@ pub(super) struct LogChange {
 }
 
 pub(super) async fn close_session(admin: &Admin, name: &str, id: &str) -> Result<Answered, Fault> {
-    let (_, gate) = find(admin, name)?;
+    let gate = find(admin, name)?;
     let whose = Whose::Session(describe::parse_id(id).ok_or(Fault::NotFound)?);
-    match ask(gate, |answer| Question::Close { whose, answer }).await? {
+    match ask(&gate, |answer| Question::Close { whose, answer }).await? {
         0 => Err(Fault::NotFound),
         closed => Ok(json(&json!({ "closed": closed }))),
     }
@@ -46,15 +47,37 @@ pub(super) async fn close_user(admin: &Admin, wanted: CloseUser) -> Result<Answe
     if wanted.user.is_empty() {
         return Err(Fault::Bad("user is empty; nobody is called that".to_owned()));
     }
-    let only = wanted.endpoint.as_deref().map(|name| find(admin, name)).transpose()?.map(|(index, _)| index);
+    let gates = match wanted.endpoint.as_deref() {
+        Some(name) => vec![find(admin, name)?],
+        None => admin.front.table().all().cloned().collect(),
+    };
     let mut closed = 0;
-    for (index, gate) in admin.front.gates.iter().enumerate() {
-        if only.is_none_or(|only| only == index) {
-            let whose = Whose::User(wanted.user.clone());
-            closed += ask(gate, |answer| Question::Close { whose, answer }).await?;
-        }
+    for gate in gates {
+        let whose = Whose::User(wanted.user.clone());
+        closed += ask(&gate, |answer| Question::Close { whose, answer }).await?;
     }
     Ok(json(&json!({ "closed": closed })))
+}
+
+/// Has the configuration read again, and says what came of it.
+pub(super) async fn reload(admin: &Admin) -> Result<Answered, Fault> {
+    match admin.reloads.ask().await {
+        None => Err(Fault::Busy),
+        Some(Report::Refused(why)) => Err(Fault::NotNow(why)),
+        Some(Report::Wrong(problems)) => Ok(json_with(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            &json!({
+                "error": "wrong_configuration",
+                "message": "Nothing has changed.",
+                "problems": problems,
+            }),
+        )),
+        Some(Report::Done { changes, warnings }) => Ok(json(&json!({
+            "changes": changes.iter().map(Change::json).collect::<Vec<_>>(),
+            "needs_restart": changes.iter().any(Change::needs_restart),
+            "warnings": warnings,
+        }))),
+    }
 }
 
 pub(super) fn drain(admin: &Admin) -> Answered {

@@ -2,11 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Admin, series::Shares};
+use super::Admin;
 use crate::{
     clock::unix_millis,
     endpoint::{Closed, SessionInfo},
     metrics::{DROP_CAUSES, END_CAUSES, FAULTS, PHASES, Process, end_name},
+    series::Shares,
     server::Gate,
 };
 use trunkline_core::SessionId;
@@ -14,14 +15,14 @@ use trunkline_core::SessionId;
 pub(super) fn gateway(admin: &Admin) -> Value {
     let front = &admin.front;
     let process = Process::now();
-    let max = front.limits.connections_max;
+    let places = &front.places;
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "started_at": admin.started_at,
         "now": unix_millis(),
         "draining": front.draining.get(),
-        "connections": max.saturating_sub(front.connections.available_permits()),
-        "connections_max": max,
+        "connections": places.taken(),
+        "connections_max": places.max(),
         "resident_bytes": process.resident_bytes,
         "open_descriptors": process.open_descriptors,
         "max_descriptors": process.max_descriptors,
@@ -29,16 +30,16 @@ pub(super) fn gateway(admin: &Admin) -> Value {
     })
 }
 
-/// The endpoint that is `index`-th in the front's order.
-pub(super) fn endpoint(admin: &Admin, index: usize, gate: &Gate) -> Value {
-    let (config, metrics) = (&gate.config, &gate.metrics);
+/// An endpoint.
+pub(super) fn endpoint(gate: &Gate) -> Value {
+    let (config, metrics) = (&gate.config, &gate.desk.metrics);
     let (load, settings) = (&metrics.load, &config.settings);
-    let [there, back] = admin.series.borrow().get(index).map(|series| series.recent()).unwrap_or_default();
+    let [there, back] = gate.desk.series.borrow().recent();
     json!({
         "name": config.name,
         "path": config.path,
         "backend": config.backend.to_string(),
-        "accepting": gate.status.borrow().accepting,
+        "accepting": gate.desk.status.borrow().accepting,
         "keys": config.verifier.has_keys(),
         "link": link(gate),
         "sessions": load.live.get(),
@@ -54,7 +55,7 @@ pub(super) fn endpoint(admin: &Admin, index: usize, gate: &Gate) -> Value {
 }
 
 fn link(gate: &Gate) -> Value {
-    let (metrics, now) = (&gate.metrics, unix_millis());
+    let (metrics, now) = (&gate.desk.metrics, unix_millis());
     let (load, times) = (&metrics.load, &metrics.link);
     json!({
         "state": PHASES.get(times.phase()).map_or("down", |(_, state)| state),
@@ -70,9 +71,14 @@ fn link(gate: &Gate) -> Value {
 }
 
 fn totals(gate: &Gate) -> Value {
-    let metrics = &gate.metrics;
-    let refused: Map<_, _> =
-        gate.answers.refused().into_iter().map(|(answer, count)| (answer.to_owned(), count.into())).collect();
+    let metrics = &gate.desk.metrics;
+    let refused: Map<_, _> = gate
+        .desk
+        .answers
+        .refused()
+        .into_iter()
+        .map(|(answer, count)| (answer.to_owned(), count.into()))
+        .collect();
     json!({
         "opens": metrics.opens.get(),
         "closes": by_cause(&END_CAUSES, metrics.closes.all()),

@@ -6,7 +6,6 @@
 //! - `guard` says who may ask at all, `routes` what there is to ask.
 //! - `read` answers, `act` carries out, `describe` makes JSON of what it is given.
 //! - `page` is what a browser is given.
-//! - `series` keeps what happened in each of the last seconds.
 
 mod act;
 mod describe;
@@ -15,7 +14,6 @@ mod page;
 mod read;
 mod reply;
 mod routes;
-mod series;
 
 use std::{
     cell::RefCell, convert::Infallible, future::pending, net::SocketAddr, rc::Rc, sync::Arc, time::Duration,
@@ -31,13 +29,14 @@ use tokio::{
 use self::{
     reply::{Answered, Fault},
     routes::{Found, Route},
-    series::Series,
 };
 use crate::{
     config::AdminConfig,
     net::{self, TcpListener, TcpStream},
+    reload::Reloads,
+    series,
     server::Front,
-    tls::{self, ServerTls},
+    tls,
     transport::Transport,
 };
 
@@ -56,24 +55,34 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 /// What all connections of operators share.
 pub(crate) struct Admin {
     front: Rc<Front>,
-    config: AdminConfig,
+    config: RefCell<Rc<AdminConfig>>,
+    reloads: Rc<Reloads>,
     /// When the gateway started, in milliseconds of Unix time.
     started_at: u64,
-    /// One for each endpoint, in the front's order.
-    series: RefCell<Vec<Series>>,
     /// Told when an operator wants the gateway to stop.
     drain: Notify,
 }
 
 impl Admin {
-    pub(crate) fn new(front: Rc<Front>, config: AdminConfig, started_at: u64) -> Rc<Self> {
-        let series = front.gates.iter().map(|_| Series::default()).collect();
-        Rc::new(Admin { front, config, started_at, series: RefCell::new(series), drain: Notify::new() })
+    pub(crate) fn new(
+        front: Rc<Front>,
+        config: AdminConfig,
+        reloads: Rc<Reloads>,
+        started_at: u64,
+    ) -> Rc<Self> {
+        let config = RefCell::new(config.into());
+        Rc::new(Admin { front, config, reloads, started_at, drain: Notify::new() })
     }
 
-    /// What operators are met with, where they are to speak TLS.
-    pub(crate) fn tls(&self) -> Option<&ServerTls> {
-        self.config.tls.as_ref()
+    /// What holds for whoever asks now.
+    pub(crate) fn config(&self) -> Rc<AdminConfig> {
+        Rc::clone(&self.config.borrow())
+    }
+
+    /// Something else holds for whoever asks from now on, but for where that is.
+    pub(crate) fn change(&self, config: AdminConfig) {
+        let address = self.config().address;
+        self.config.replace(AdminConfig { address, ..config }.into());
     }
 }
 
@@ -87,7 +96,7 @@ pub(crate) async fn told_to_drain(admin: Option<&Admin>) {
 
 /// Accepts connections of operators for as long as it is polled.
 pub(crate) async fn accept(admin: Rc<Admin>, listener: TcpListener) {
-    tokio::task::spawn_local(series::keep(Rc::clone(&admin)));
+    tokio::task::spawn_local(series::keep(Rc::clone(&admin.front)));
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         // The semaphore is never closed.
@@ -113,7 +122,7 @@ async fn serve(admin: Rc<Admin>, stream: TcpStream, peer: SocketAddr) {
     if net::tune_client(&stream).is_err() {
         return;
     }
-    let transport = match admin.tls() {
+    let transport = match &admin.config().tls {
         None => Transport::plain(stream),
         Some(tls) => match timeout(HEAD_TIME, tls::accept(tls.current(), stream)).await {
             Ok(Ok(transport)) => transport,
@@ -144,12 +153,13 @@ async fn answer(admin: &Admin, request: Request<Incoming>, peer: SocketAddr) -> 
 }
 
 async fn decide(admin: &Admin, request: Request<Incoming>, peer: SocketAddr) -> Result<Answered, Fault> {
-    guard::check_place(&admin.config, &request)?;
-    let trial = admin.config.trial.as_ref().and_then(|trial| trial.get());
+    let config = admin.config();
+    guard::check_place(&config, &request)?;
+    let trial = config.trial.as_ref().and_then(|trial| trial.get());
     if let Some(file) = page::find(request.method(), request.uri().path(), request.headers(), trial) {
         return Ok(file);
     }
-    guard::check_token(&admin.config, request.headers())?;
+    guard::check_token(&config, request.headers())?;
     let (method, path, query) = (request.method().clone(), request.uri().path(), request.uri().query());
     let Found { route, params } = routes::find(&method, path)?;
     let query = routes::Query::parse(query, route)?;
@@ -172,6 +182,8 @@ async fn decide(admin: &Admin, request: Request<Incoming>, peer: SocketAddr) -> 
         (Route::CloseSession, [name, id]) => act::close_session(admin, name, id).await,
         (Route::CloseUser, _) => act::close_user(admin, reply::body(request).await?).await,
         (Route::Drain, _) => Ok(act::drain(admin)),
+        (Route::Configuration, _) => Ok(read::configuration(admin)),
+        (Route::Reload, _) => act::reload(admin).await,
         (Route::SetLog, _) => act::set_log(reply::body(request).await?),
         _ => Err(Fault::NotFound),
     }

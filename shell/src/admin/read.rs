@@ -1,5 +1,7 @@
 //! Questions of operators.
 
+use std::rc::Rc;
+
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -7,13 +9,14 @@ use super::{
     Admin, describe,
     reply::{Answered, Fault, bytes, json},
     routes::Query,
-    series::Point,
 };
 use crate::{
     clock::unix_millis,
+    config::hex,
     endpoint::{Command, Question, Wanted},
     log,
     metrics::{Process, Scraped, write},
+    series::Point,
     server::Gate,
     spans::Tracer,
 };
@@ -28,18 +31,19 @@ const LOOKS_MAX: usize = 32;
 
 pub(super) fn metrics(admin: &Admin) -> Answered {
     let front = &admin.front;
-    let max = front.limits.connections_max;
-    let known = front.gates.iter().map(|gate| (gate.config.name.as_str(), &gate.answers));
+    let table = front.table();
+    let known = table.all().map(|gate| (gate.config.name.as_str(), &gate.desk.answers));
     let handshakes = known.chain([("", &front.answers)]).flat_map(|(endpoint, answers)| {
         answers.all().into_iter().map(move |(answer, count)| (endpoint, answer, count))
     });
     let (text, content_type) = write(&Scraped {
-        endpoints: front.gates.iter().map(|gate| (&gate.config, &*gate.metrics)).collect(),
+        endpoints: table.all().map(|gate| (&gate.config, &*gate.desk.metrics)).collect(),
         handshakes: handshakes.collect(),
-        connections: max.saturating_sub(front.connections.available_permits()),
-        connections_max: max,
+        connections: front.places.taken(),
+        connections_max: front.places.max(),
         draining: front.draining.get(),
         spans: front.tracer.as_ref().map(Tracer::counts).unwrap_or_default(),
+        reloads: &admin.reloads,
         started_at: admin.started_at,
         now: unix_millis(),
         process: Process::now(),
@@ -56,20 +60,19 @@ pub(super) fn endpoints(admin: &Admin) -> Answered {
 }
 
 fn all(admin: &Admin) -> Vec<Value> {
-    let gates = admin.front.gates.iter().enumerate();
-    gates.map(|(index, gate)| describe::endpoint(admin, index, gate)).collect()
+    admin.front.table().all().map(|gate| describe::endpoint(gate)).collect()
 }
 
 pub(super) fn endpoint(admin: &Admin, name: &str) -> Result<Answered, Fault> {
-    let (index, gate) = find(admin, name)?;
-    Ok(json(&describe::endpoint(admin, index, gate)))
+    let gate = find(admin, name)?;
+    Ok(json(&describe::endpoint(&gate)))
 }
 
 pub(super) fn series(admin: &Admin, name: &str, query: &Query) -> Result<Answered, Fault> {
-    let (index, _) = find(admin, name)?;
+    let gate = find(admin, name)?;
     let since = query.number("since", 0, u64::MAX, 0)?;
-    let all = admin.series.borrow();
-    let (from, until, points) = all.get(index).ok_or(Fault::NotFound)?.points(since);
+    let series = gate.desk.series.borrow();
+    let (from, until, points) = series.points(since);
     let count = |get: fn(&Point) -> u64| points.clone().map(get).collect::<Vec<u64>>();
     let time = |get: fn(&Point) -> Option<f64>| points.clone().map(get).collect::<Vec<Option<f64>>>();
     Ok(json(&json!({
@@ -96,8 +99,8 @@ pub(super) fn series(admin: &Admin, name: &str, query: &Query) -> Result<Answere
 
 /// What has happened to an endpoint lately, as a file of it would say.
 pub(super) async fn recording(admin: &Admin, name: &str) -> Result<Answered, Fault> {
-    let (_, gate) = find(admin, name)?;
-    let recording = ask(gate, |answer| Question::Recording { answer }).await?.ok_or(Fault::NotFound)?;
+    let gate = find(admin, name)?;
+    let recording = ask(&gate, |answer| Question::Recording { answer }).await?.ok_or(Fault::NotFound)?;
     let name = name.to_owned();
     let told = tokio::task::spawn_blocking(move || {
         let mut text = Vec::new();
@@ -108,15 +111,15 @@ pub(super) async fn recording(admin: &Admin, name: &str) -> Result<Answered, Fau
 }
 
 pub(super) async fn session(admin: &Admin, name: &str, id: &str) -> Result<Answered, Fault> {
-    let (_, gate) = find(admin, name)?;
+    let gate = find(admin, name)?;
     let id = describe::parse_id(id).ok_or(Fault::NotFound)?;
-    let found = ask(gate, |answer| Question::Session { id, answer }).await?;
+    let found = ask(&gate, |answer| Question::Session { id, answer }).await?;
     Ok(json(&describe::session(name, &found.ok_or(Fault::NotFound)?)))
 }
 
 /// A page of sessions: endpoint by endpoint, and in each slot by slot, from where the page before has ended.
 pub(super) async fn sessions(admin: &Admin, query: &Query) -> Result<Answered, Fault> {
-    let only = query.get("endpoint").map(|name| find(admin, name)).transpose()?.map(|(index, _)| index);
+    let gates = wanted_gates(admin, query)?;
     let wanted = match (query.get("user"), query.get("contains")) {
         (Some(_), Some(_)) => return Err(Fault::Bad("give user or contains, not both".to_owned())),
         (Some(user), None) => Wanted::Of(user.to_owned()),
@@ -124,50 +127,55 @@ pub(super) async fn sessions(admin: &Admin, query: &Query) -> Result<Answered, F
         (None, None) => Wanted::All,
     };
     let limit = query.number("limit", 1, LIMIT_MAX, LIMIT)? as usize;
-    let begin = match query.get("after") {
-        None => (only.unwrap_or(0), 0),
+    let (number, mut from) = match query.get("after") {
+        None => (0, 0),
         Some(text) => place(text).ok_or_else(|| Fault::Bad(format!("after = {text:?} is no page's next")))?,
     };
-    let (mut next, mut found) = (Some(begin), Vec::new());
+    // Where the endpoint of the page before is gone, the one after it follows.
+    let mut left = gates.iter().skip_while(|gate| gate.desk.number < number).peekable();
+    if left.peek().is_some_and(|gate| gate.desk.number > number) {
+        from = 0;
+    }
+    let mut found = Vec::new();
     for _ in 0..LOOKS_MAX {
-        let Some((index, from)) = next.filter(|_| found.len() < limit) else { break };
-        let Some(gate) = admin.front.gates.get(index).filter(|_| only.is_none_or(|only| only == index))
-        else {
-            next = None;
-            break;
-        };
+        let Some(gate) = left.peek().filter(|_| found.len() < limit) else { break };
         let (wanted, limit) = (wanted.clone(), limit - found.len());
         let page = ask(gate, |answer| Question::Sessions { from, wanted, limit, answer }).await?;
-        let of_endpoint = |info| describe::session(&gate.config.name, info);
-        found.extend(page.sessions.iter().map(of_endpoint));
-        next = page.next.map(|slot| (index, slot)).or(Some((index + 1, 0)));
+        found.extend(page.sessions.iter().map(|info| describe::session(&gate.config.name, info)));
+        from = page.next.unwrap_or(0);
+        if page.next.is_none() {
+            left.next();
+        }
     }
-    let more = |(index, _): &(usize, u32)| {
-        *index < admin.front.gates.len() && only.is_none_or(|only| only == *index)
-    };
-    let next = next.filter(more).map(|(index, slot)| format!("{index}.{slot}"));
+    let next = left.peek().map(|gate| format!("{}.{from}", gate.desk.number));
     Ok(json(&json!({ "sessions": found, "next": next })))
 }
 
-/// Where a page begins: an endpoint, and a slot in it.
-fn place(text: &str) -> Option<(usize, u32)> {
-    let (index, slot) = text.split_once('.')?;
-    Some((index.parse().ok()?, slot.parse().ok()?))
+/// Where a page begins: the number of an endpoint, and a slot in it.
+fn place(text: &str) -> Option<(u64, u32)> {
+    let (number, slot) = text.split_once('.')?;
+    Some((number.parse().ok()?, slot.parse().ok()?))
+}
+
+/// The endpoint that the query names, or all, in the order of their numbers.
+fn wanted_gates(admin: &Admin, query: &Query) -> Result<Vec<Rc<Gate>>, Fault> {
+    if let Some(name) = query.get("endpoint") {
+        return Ok(vec![find(admin, name)?]);
+    }
+    let mut gates: Vec<_> = admin.front.table().all().cloned().collect();
+    gates.sort_by_key(|gate| gate.desk.number);
+    Ok(gates)
 }
 
 /// Sessions that ended lately, the newest first.
 pub(super) async fn closes(admin: &Admin, query: &Query) -> Result<Answered, Fault> {
-    let only = query.get("endpoint").map(|name| find(admin, name)).transpose()?.map(|(index, _)| index);
     let limit = query.number("limit", 1, LIMIT_MAX, LIMIT)? as usize;
     let mut found = Vec::new();
-    for (index, gate) in admin.front.gates.iter().enumerate() {
-        if only.is_some_and(|only| only != index) {
-            continue;
-        }
-        let closes = ask(gate, |answer| Question::Closes { answer }).await?;
+    for gate in wanted_gates(admin, query)? {
+        let closes = ask(&gate, |answer| Question::Closes { answer }).await?;
         let wanted =
             closes.into_iter().filter(|closed| query.get("user").is_none_or(|user| *closed.user == *user));
-        found.extend(wanted.map(|closed| (gate.config.name.as_str(), closed)));
+        found.extend(wanted.map(|closed| (gate.config.name.clone(), closed)));
     }
     // Of one millisecond, too, the newest comes first.
     found.reverse();
@@ -184,14 +192,20 @@ pub(super) fn log() -> Result<Answered, Fault> {
     Ok(json(&json!({ "level": levels.level.to_string(), "targets": targets })))
 }
 
+/// What is in force, key by key.
+pub(super) fn configuration(admin: &Admin) -> Answered {
+    let (salt, values) = admin.reloads.listing();
+    json(&json!({ "salt": hex(salt), "values": values }))
+}
+
 pub(super) fn openapi() -> Answered {
     bytes(OPENAPI, "application/json")
 }
 
-/// The endpoint of this name, and its place in the front's order.
-pub(super) fn find<'a>(admin: &'a Admin, name: &str) -> Result<(usize, &'a Gate), Fault> {
-    let mut gates = admin.front.gates.iter().enumerate();
-    gates.find(|(_, gate)| gate.config.name == name).ok_or(Fault::NotFound)
+/// The endpoint of this name.
+pub(super) fn find(admin: &Admin, name: &str) -> Result<Rc<Gate>, Fault> {
+    let table = admin.front.table();
+    table.all().find(|gate| gate.config.name == name).cloned().ok_or(Fault::NotFound)
 }
 
 /// Asks an endpoint's driver.
@@ -200,6 +214,6 @@ pub(super) async fn ask<T>(
     question: impl FnOnce(oneshot::Sender<T>) -> Question,
 ) -> Result<T, Fault> {
     let (answer, answered) = oneshot::channel();
-    gate.commands.send(Command::Inspect(question(answer))).await.map_err(|_| Fault::Busy)?;
+    gate.desk.commands.send(Command::Inspect(question(answer))).await.map_err(|_| Fault::Busy)?;
     answered.await.map_err(|_| Fault::Busy)
 }

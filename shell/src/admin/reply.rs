@@ -26,6 +26,8 @@ pub(super) enum Fault {
     Method,
     TooLarge,
     NotJson,
+    /// What is asked for cannot be done now.
+    NotNow(String),
     /// The endpoint has ended, or there is too much to do.
     Busy,
 }
@@ -54,6 +56,7 @@ impl Fault {
                 let what = "The body must be application/json, and the header say so.";
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", what)
             }
+            Fault::NotNow(why) => (StatusCode::CONFLICT, "not_now", why),
             Fault::Busy => {
                 let what = "The endpoint has ended, or has too much to do; try again.";
                 (StatusCode::SERVICE_UNAVAILABLE, "busy", what)

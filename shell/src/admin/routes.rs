@@ -24,11 +24,13 @@ pub(super) enum Route {
     Drain,
     Log,
     SetLog,
+    Configuration,
+    Reload,
     OpenApi,
 }
 
 /// By method and path, each with the parameters that may be in its query.
-const ROUTES: [(Method, &str, Route, &[&str]); 15] = [
+const ROUTES: [(Method, &str, Route, &[&str]); 17] = [
     (Method::GET, "/metrics", Route::Metrics, &[]),
     (Method::GET, "/api/v1/overview", Route::Overview, &[]),
     (Method::GET, "/api/v1/endpoints", Route::Endpoints, &[]),
@@ -43,6 +45,8 @@ const ROUTES: [(Method, &str, Route, &[&str]); 15] = [
     (Method::POST, "/api/v1/drain", Route::Drain, &[]),
     (Method::GET, "/api/v1/log", Route::Log, &[]),
     (Method::PUT, "/api/v1/log", Route::SetLog, &[]),
+    (Method::GET, "/api/v1/configuration", Route::Configuration, &[]),
+    (Method::POST, "/api/v1/reload", Route::Reload, &[]),
     (Method::GET, "/api/v1/openapi.json", Route::OpenApi, &[]),
 ];
 

@@ -136,7 +136,10 @@ fn token(s: &Section<'_>) -> Option<AdminToken> {
     let file = tls::file(s, "token_file")?;
     let place = s.place("token_file")?;
     match AdminToken::read(&file) {
-        Ok(token) => Some(token),
+        Ok(token) => {
+            s.hide("token_file", &token.0);
+            Some(token)
+        }
         Err(problem) => {
             s.unsound(&place, "token_file", format!("{:?} {problem}", file.to_string_lossy()));
             None

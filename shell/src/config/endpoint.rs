@@ -123,7 +123,7 @@ const PATH: Parsed<(String, Template)> = Parsed {
 const BACKEND: Parsed<ServerUrl> = Parsed {
     range: "`ws://host:port/path` or `wss://host:port/path`, port 80 or 443 unless said",
     parse: ServerUrl::websocket,
-    show: |_| String::new(),
+    show: ServerUrl::to_string,
 };
 
 const ORIGIN: Parsed<AllowedOrigin> = Parsed {
@@ -221,6 +221,8 @@ fn endpoint(name: &str, s: &Section<'_>, drain: &DrainSettings) -> Option<Endpoi
 fn address(s: &Section<'_>) -> Option<((String, Template), ServerUrl)> {
     let path = s.own("path", PATH, "\"/lobby/{lobby_id}\"");
     let backend = s.own("backend", BACKEND, "\"ws://localhost:9000/\"");
+    // Its query is not shown.
+    backend.iter().for_each(|backend| s.hide("backend", backend.whole().as_bytes()));
     path.zip(backend)
 }
 

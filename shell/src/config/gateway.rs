@@ -18,9 +18,9 @@ use crate::{
 
 use super::{
     ClientAddress, Config, Limits, LogConfig, LogFormat, RecordingConfig, Section, ServerUrl, TracingConfig,
-    Watched, admin, endpoint,
+    Values, Watched, admin, endpoint,
     kinds::units::{GIB, HOUR, KIB, MIB, MINUTE, MS_10, MS_100, SECOND, ZERO},
-    kinds::{Choice, Parsed, Share, Text, count, one_or_list, quote, seconds, size, span},
+    kinds::{Choice, Parsed, Share, Text, count, one_or_list, quote, seconds, size, span, span_or_off},
     tls,
 };
 
@@ -118,11 +118,13 @@ fn gateway(root: &Section<'_>) -> Config {
         recording: root.table("recording", recording),
         tracing: root.table("tracing", tracing),
         watched: root.table("laws", |s| s.get("endpoints", WATCHED, Watched::None)),
+        look_every: root.table("reload", |s| s.get("look_every", span_or_off(SECOND, HOUR), None)),
         limits: root.table("limits", limits),
         drain: root.table("drain", drain),
         endpoints: Vec::new(),
         routes: Routes::default(),
         warnings: Vec::new(),
+        values: Values::default(),
     }
 }
 

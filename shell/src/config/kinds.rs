@@ -368,6 +368,10 @@ impl Kind for Text {
     fn show(&self, value: &String) -> String {
         quote(value)
     }
+
+    fn identify(&self, value: &String) -> String {
+        format!("{value:?}")
+    }
 }
 
 /// A list of values of one kind, none of them twice; at least one, at most [`LIST_MAX`].
@@ -434,6 +438,14 @@ impl<K: Kind> Kind for List<K> {
     fn show(&self, value: &Self::Value) -> String {
         let shown: Vec<_> = value.iter().map(|one| self.kind.show(one)).collect();
         match &shown[..] {
+            [one] if self.bare => one.clone(),
+            all => format!("[{}]", all.join(", ")),
+        }
+    }
+
+    fn identify(&self, value: &Self::Value) -> String {
+        let whole: Vec<_> = value.iter().map(|one| self.kind.identify(one)).collect();
+        match &whole[..] {
             [one] if self.bare => one.clone(),
             all => format!("[{}]", all.join(", ")),
         }

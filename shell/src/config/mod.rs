@@ -7,6 +7,7 @@
 //! - `gateway`, `endpoint` and `token` say which keys there are.
 
 mod admin;
+mod effect;
 mod endpoint;
 mod gateway;
 mod kinds;
@@ -15,6 +16,7 @@ mod reader;
 mod tls;
 mod token;
 mod url;
+mod values;
 
 #[cfg(test)]
 mod tests;
@@ -41,12 +43,14 @@ use crate::{
 };
 
 pub use admin::{AdminConfig, AdminToken, Trial};
+pub use effect::{Effect, effect, endpoint_of};
 pub use endpoint::{EndpointConfig, Keepalive, LinkConfig};
 pub use problem::{Problem, Problems};
 pub use reader::Key;
 pub use url::ServerUrl;
+pub use values::{Listing, Printed, Values, hex};
 
-use reader::{Reader, Section};
+use reader::{Found, Reader, Section};
 
 /// What an operator has decided about a gateway. `Debug` shows no secret.
 #[derive(Clone, Debug)]
@@ -79,8 +83,12 @@ pub struct Config {
     pub endpoints: Vec<EndpointConfig>,
     /// Which endpoint a path belongs to, by its index in `endpoints`.
     pub routes: Routes,
+    /// How often the file is looked at, to see whether it has changed; `None`: never.
+    pub look_every: Option<Duration>,
     /// What is worth a second look but no problem, one line each, without secrets.
     pub warnings: Vec<String>,
+    /// What each key is.
+    pub values: Values,
 }
 
 /// How a client's address is known.
@@ -212,8 +220,12 @@ impl Config {
         let reader = Reader::new(text, dir, &env);
         let root = reader.root(Some(document.get_ref()));
         let config = reader.section(vec![root], false, gateway::read);
-        let (problems, warnings, _) = reader.finish();
-        if problems.is_empty() { Ok(Config { warnings, ..config }) } else { Err(Problems::new(problems)) }
+        let Found { problems, warnings, values, .. } = reader.finish();
+        if problems.is_empty() {
+            Ok(Config { warnings, values, ..config })
+        } else {
+            Err(Problems::new(problems))
+        }
     }
 }
 
@@ -222,7 +234,7 @@ impl Config {
 pub fn keys() -> Vec<Key> {
     let reader = Reader::new("", Path::new("."), &|_| None);
     reader.section(vec![reader.root(None)], true, gateway::keys);
-    reader.finish().2
+    reader.finish().keys
 }
 
 /// What is wrong with a text that is no TOML. The parser's own display would show the line, which may hold a secret.

@@ -18,6 +18,7 @@ use toml::{
 use super::{
     kinds::{Kind, quote, what},
     problem::Problem,
+    values::Values,
 };
 
 /// A key that the configuration knows.
@@ -45,6 +46,19 @@ pub(super) struct Reader<'a> {
     problems: RefCell<Vec<Problem>>,
     warnings: RefCell<BTreeSet<String>>,
     keys: RefCell<Vec<Key>>,
+    values: RefCell<Values>,
+}
+
+/// What was found in a text.
+pub(super) struct Found {
+    /// All that is wrong.
+    pub(super) problems: Vec<Problem>,
+    /// All that is worth a second look.
+    pub(super) warnings: Vec<String>,
+    /// All keys that were asked for.
+    pub(super) keys: Vec<Key>,
+    /// What each of them is, where it is something.
+    pub(super) values: Values,
 }
 
 /// A table, or the absence of one.
@@ -94,8 +108,8 @@ impl<'a> Reader<'a> {
     pub(super) fn new(text: &str, dir: &'a Path, env: &'a dyn Fn(&str) -> Option<String>) -> Self {
         let newlines =
             text.bytes().enumerate().filter_map(|(at, byte)| (byte == b'\n').then_some(at)).collect();
-        let (problems, warnings, keys) = Default::default();
-        Reader { newlines, dir, env, problems, warnings, keys }
+        let (problems, warnings, keys, values) = Default::default();
+        Reader { newlines, dir, env, problems, warnings, keys, values }
     }
 
     /// The whole text as a table.
@@ -116,10 +130,14 @@ impl<'a> Reader<'a> {
         value
     }
 
-    /// What was found: all problems, all warnings, all keys that were asked for.
-    pub(super) fn finish(self) -> (Vec<Problem>, Vec<String>, Vec<Key>) {
-        let warnings = self.warnings.into_inner().into_iter().collect();
-        (self.problems.into_inner(), warnings, self.keys.into_inner())
+    /// What was found.
+    pub(super) fn finish(self) -> Found {
+        Found {
+            problems: self.problems.into_inner(),
+            warnings: self.warnings.into_inner().into_iter().collect(),
+            keys: self.keys.into_inner(),
+            values: self.values.into_inner(),
+        }
     }
 
     /// Whether a variable of the environment is set.
@@ -182,19 +200,21 @@ impl<'a> Section<'a> {
     /// Takes a key that has a default.
     pub(super) fn get<K: Kind>(&self, key: &str, kind: K, default: K::Value) -> K::Value {
         self.know(key, &kind, Some(kind.show(&default)), false);
-        self.take(key, &kind).unwrap_or(default)
+        let value = self.take(key, &kind).unwrap_or(default);
+        self.note(key, &kind, &value);
+        value
     }
 
     /// Takes a key that may be left out.
     pub(super) fn optional<K: Kind>(&self, key: &str, kind: K) -> Option<K::Value> {
         self.know(key, &kind, None, false);
-        self.take(key, &kind)
+        self.take(key, &kind).inspect(|value| self.note(key, &kind, value))
     }
 
     /// Takes a key that must be given, here or in `[defaults]`; `None` is a problem that is put down.
     pub(super) fn required<K: Kind>(&self, key: &str, kind: K, example: &str) -> Option<K::Value> {
         self.know(key, &kind, None, true);
-        let value = self.take(key, &kind);
+        let value = self.take(key, &kind).inspect(|value| self.note(key, &kind, value));
         if self.place(key).is_none() && !self.partial {
             let place = Place { line: self.layers[0].line, ..self.place_of(key) };
             self.reader.problem(&place, format!("is missing; write {key} = {example}"));
@@ -258,7 +278,9 @@ impl<'a> Section<'a> {
             Some(_) => {}
         }
         self.taken.borrow_mut().push(Taken { key: key.to_owned(), place: Some(place.clone()), sound });
-        value.filter(|_| sound).map(|value| (place, value))
+        let value = value.filter(|_| sound)?;
+        self.hide(key, value.as_bytes());
+        Some((place, value))
     }
 
     /// Takes a table whose keys are the operator's to choose, with values of one kind.
@@ -283,6 +305,12 @@ impl<'a> Section<'a> {
                 }
                 Err(problems) => problems.into_iter().for_each(|text| self.reader.problem(&place, text)),
             }
+        }
+        if !read.is_empty() {
+            let shown: Vec<_> =
+                read.iter().map(|(name, one)| format!("{name} = {}", kind.show(one))).collect();
+            let shown = format!("{{ {} }}", shown.join(", "));
+            self.reader.values.borrow_mut().note(self.name_of(key), shown.clone(), &shown);
         }
         read
     }
@@ -426,6 +454,21 @@ impl<'a> Section<'a> {
         let (name, range) = (self.name_of(key), kind.range());
         let known = Key { name, kind: kind.name(), range, default, required };
         self.reader.keys.borrow_mut().push(known);
+    }
+
+    /// Takes note of what a key is. What stands in `[defaults]` is noted where it is inherited.
+    fn note<K: Kind>(&self, key: &str, kind: &K, value: &K::Value) {
+        if !self.partial {
+            let (shown, whole) = (kind.show(value), kind.identify(value));
+            self.reader.values.borrow_mut().note(self.name_of(key), shown, &whole);
+        }
+    }
+
+    /// Takes note of what belongs to a key and is shown to nobody.
+    pub(super) fn hide(&self, key: &str, what: &[u8]) {
+        if !self.partial {
+            self.reader.values.borrow_mut().hide(self.name_of(key), "(not shown)", what);
+        }
     }
 
     fn name_of(&self, key: &str) -> String {

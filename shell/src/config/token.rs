@@ -281,7 +281,10 @@ fn read_files(
         let file = s.reader.dir.join(name);
         let shown = quote(&file.to_string_lossy());
         match files::read(&file, FILE_BYTES_MAX) {
-            Ok(bytes) => read.push((Given { place: place.clone(), key, shown }, source(file, bytes))),
+            Ok(bytes) => {
+                s.hide(key, &bytes);
+                read.push((Given { place: place.clone(), key, shown }, source(file, bytes)));
+            }
             Err(fault) => s.unsound(&place, key, format!("{shown} {fault}")),
         }
     }

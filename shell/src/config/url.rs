@@ -109,7 +109,7 @@ impl ServerUrl {
     }
 
     /// All of it, the query included: nothing to be shown.
-    fn whole(&self) -> String {
+    pub(super) fn whole(&self) -> String {
         let scheme = if self.secure { self.schemes.secure } else { self.schemes.plain };
         format!("{scheme}://{}{}", self.authority(), self.path_and_query)
     }

@@ -249,6 +249,12 @@ impl Client {
         self.seen_at.get()
     }
 
+    /// Whatever held it from being read holds it no more.
+    pub(super) fn release(&self) {
+        self.held_until.set(None);
+        self.wake();
+    }
+
     pub(super) fn wake(&self) {
         self.waker.borrow().wake_by_ref();
     }
@@ -370,7 +376,7 @@ impl Client {
             let mut scratch = hub.scratch.borrow_mut();
             match stream.poll_read(cx, &mut scratch[..wanted]) {
                 Poll::Pending => {
-                    self.meter.borrow_mut().catch_up(&hub.config.rates, now);
+                    self.meter.borrow_mut().catch_up(&hub.config.borrow().rates, now);
                     return Poll::Pending;
                 }
                 Poll::Ready(Ok(0)) => return self.ended(hub),
@@ -381,7 +387,7 @@ impl Client {
                 Poll::Ready(Ok(bytes)) => {
                     self.seen_at.set(now);
                     self.pinged.set(false);
-                    if !self.meter.borrow_mut().has_read(&hub.config.rates, now, bytes) {
+                    if !self.meter.borrow_mut().has_read(&hub.config.borrow().rates, now, bytes) {
                         self.sends_too_much(hub);
                     }
                     self.take(hub, now, &mut scratch[..bytes]);
@@ -405,14 +411,14 @@ impl Client {
         if self.phase.get() == Phase::Misbehaved {
             return Some(wanted);
         }
-        let allowed = meter.may_read(&hub.config.rates, now, wanted);
+        let allowed = meter.may_read(&hub.config.borrow().rates, now, wanted);
         drop(meter);
         self.allowed(allowed, hub)
     }
 
     /// Whether a frame of it may be handed in.
     fn may_take(&self, hub: &Hub, now: Time) -> bool {
-        let allowed = self.meter.borrow_mut().may_take(&hub.config.rates, now);
+        let allowed = self.meter.borrow_mut().may_take(&hub.config.borrow().rates, now);
         self.allowed(allowed, hub).is_some()
     }
 
@@ -525,7 +531,7 @@ impl Client {
 
     fn handle(&self, hub: &Rc<Hub>, now: Time, item: Item<'_>) {
         let counts = !matches!(item, Item::Close(..));
-        if counts && !self.meter.borrow_mut().has_taken(&hub.config.rates, now) {
+        if counts && !self.meter.borrow_mut().has_taken(&hub.config.borrow().rates, now) {
             return self.sends_too_much(hub);
         }
         match item {
@@ -534,7 +540,7 @@ impl Client {
             Item::Close(code, _) => self.closed_by_client(hub, code),
             Item::Text(_) | Item::Binary(_) if self.phase.get() != Phase::Open => {}
             Item::Text(text) => self.message(hub, now, Payload::text(text, hub.turn_at.get())),
-            Item::Binary(bytes) => match language::accept_binary(bytes, hub.config.binary) {
+            Item::Binary(bytes) => match language::accept_binary(bytes, hub.config.borrow().binary) {
                 Ok(data) => self.message(hub, now, Payload::new(data, hub.turn_at.get())),
                 Err(code) => self.misbehave(hub, code, "binary message not accepted"),
             },
@@ -597,16 +603,16 @@ impl Client {
                 return None;
             }
         }
-        let idle_at = hub.patience.idle.map(|idle| self.messaged_at.get() + idle);
+        let idle_at = hub.patience.get().idle.map(|idle| self.messaged_at.get() + idle);
         if idle_at.is_some_and(|at| at <= now) {
             self.misbehave(hub, CloseCode::GOING_AWAY, "idle for too long");
             self.wake();
             return None;
         }
-        let ping_at = hub.patience.ping_after.map(|silence| self.seen_at.get() + silence);
+        let ping_at = hub.patience.get().ping_after.map(|silence| self.seen_at.get() + silence);
         let next = match ping_at {
             Some(at) if at > now => Some(at),
-            Some(at) => Some(self.ping(hub, now, at + hub.patience.pong)?),
+            Some(at) => Some(self.ping(hub, now, at + hub.patience.get().pong)?),
             None => None,
         };
         next.into_iter().chain(idle_at).min()
@@ -617,7 +623,7 @@ impl Client {
         if !self.pinged.replace(true) {
             frame::write(Opcode::Ping, &[], self.writer.borrow_mut().queue.bytes_mut());
             self.wake();
-            return Some(now + hub.patience.pong);
+            return Some(now + hub.patience.get().pong);
         }
         if now < due {
             return Some(due);

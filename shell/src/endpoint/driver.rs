@@ -46,6 +46,7 @@ pub(super) async fn drive(hub: Rc<Hub>, commands: mpsc::Receiver<Command>, statu
         commands,
         status,
         link: Link::None,
+        parting: None,
         again: false,
     };
     poll_fn(|cx| driver.poll(cx)).await;
@@ -56,6 +57,8 @@ struct Driver {
     commands: mpsc::Receiver<Command>,
     status: watch::Sender<Status>,
     link: Link,
+    /// A connection to where the backend was: it has been closed, and its end is waited for.
+    parting: Option<(Box<Connection>, Time)>,
     /// The link has just begun to do something, and has to be looked at before anything can wake for it.
     again: bool,
     timer: Pin<Box<Sleep>>,
@@ -81,6 +84,7 @@ impl Driver {
         self.hub.machine.borrow_mut().outlet.driver_awake();
         self.take_commands(cx, now);
         let busy = self.poll_link(cx, now);
+        self.parting.take_if(|(connection, until)| now >= *until || is_ended(connection, cx));
         self.keep_time(now);
         self.hub.input(now, Input::Deadline);
         self.carry_out_orders(now);
@@ -98,7 +102,7 @@ impl Driver {
     }
 
     fn is_over(&self) -> bool {
-        if self.hub.client_tasks.get() > 0 || !matches!(self.link, Link::None) {
+        if self.hub.client_tasks.get() > 0 || !matches!(self.link, Link::None) || self.parting.is_some() {
             return false;
         }
         let outlet = &self.hub.machine.borrow().outlet;
@@ -119,7 +123,9 @@ impl Driver {
         for _ in 0..COMMANDS_PER_TURN {
             match self.commands.poll_recv(cx) {
                 Poll::Ready(Some(command)) => self.take(command, now),
-                Poll::Ready(None) | Poll::Pending => return,
+                // Nobody is left who could ask for anything.
+                Poll::Ready(None) => return self.hub.input(now, Input::Drain),
+                Poll::Pending => return,
             }
         }
         cx.waker().wake_by_ref();
@@ -154,6 +160,11 @@ impl Driver {
             }
             Command::Abandon { session } => hub.client_left(session, LeaveCause::Lost),
             Command::Inspect(question) => hub.inspect(now, question),
+            Command::Change { config, moved, done } => {
+                hub.change(now, *config, moved);
+                // Nobody may wait for it any more.
+                let _ = done.send(());
+            }
             Command::Drain => hub.input(now, Input::Drain),
         }
     }
@@ -174,9 +185,21 @@ impl Driver {
 
     fn dial(&mut self, link: LinkId) {
         let key = STANDARD.encode(self.hub.machine.borrow_mut().outlet.random().bytes::<16>());
-        tracing::debug!(target: "link", endpoint = self.hub.config.name, ?link, "dialling");
-        self.link = Link::Dialling(link, dial(&self.hub.config, key));
+        let config = self.hub.config();
+        tracing::debug!(target: "link", endpoint = config.name, ?link, "dialling");
+        self.part();
+        self.link = Link::Dialling(link, dial(&config, key));
         self.again = true;
+    }
+
+    /// Makes room for the next link. One that was closed in good order may take its time to end.
+    fn part(&mut self) {
+        match std::mem::replace(&mut self.link, Link::None) {
+            Link::Closing(connection, until) if self.hub.machine.borrow().outlet.link_queue.is_empty() => {
+                self.parting = Some((connection, until));
+            }
+            _ => self.drop_link(),
+        }
     }
 
     /// The connection ends as it is. What was queued for it is gone.
@@ -189,7 +212,7 @@ impl Driver {
         self.link = match std::mem::replace(&mut self.link, Link::None) {
             Link::Open(_, connection) => {
                 self.say_close(&frame::close_payload(CloseCode::GOING_AWAY, ""));
-                Link::Closing(connection, now + self.hub.patience.close)
+                Link::Closing(connection, now + self.hub.patience.get().close)
             }
             _ => Link::None,
         };
@@ -219,8 +242,8 @@ impl Driver {
                         self.hub.input(now, Input::LinkUp { link });
                     }
                     Poll::Ready(Err(fault)) => {
-                        let endpoint = self.hub.config.name.as_str();
-                        let backend = &self.hub.config.backend;
+                        let config = self.hub.config();
+                        let (endpoint, backend) = (config.name.as_str(), &config.backend);
                         tracing::warn!(target: "link", endpoint, %backend, %fault, "no link");
                         self.hub.input(now, Input::LinkDown { link });
                     }
@@ -251,7 +274,7 @@ impl Driver {
     }
 
     fn break_link(&mut self, link: LinkId, why: &Break, cx: &mut Context<'_>, now: Time) {
-        tracing::warn!(target: "link", endpoint = self.hub.config.name, %why, "link broken");
+        tracing::warn!(target: "link", endpoint = self.hub.config().name, %why, "link broken");
         if let (Some(farewell), Link::Open(_, connection)) = (why.farewell(), &self.link) {
             // As far as the socket takes it at once; the frame in progress must not be cut by another.
             let stream = Rc::clone(&connection.stream);
@@ -345,7 +368,7 @@ impl Driver {
             && connection.stream.is_unanswered()
         {
             let link = *link;
-            tracing::warn!(target: "link", endpoint = self.hub.config.name, "link broken: the backend has vanished");
+            tracing::warn!(target: "link", endpoint = self.hub.config().name, "link broken: the backend has vanished");
             self.lose_link(link, now);
         }
     }
@@ -356,12 +379,14 @@ impl Driver {
             Link::Closing(_, until) => Some(*until),
             _ => None,
         };
+        let parting = self.parting.as_ref().map(|(_, until)| *until);
         let mut machine = self.hub.machine.borrow_mut();
         let Machine { endpoint, outlet, .. } = &mut *machine;
         if outlet.has_orders() {
             return true;
         }
-        let deadlines = [endpoint.next_deadline(), outlet.next_deadline(), closing, Some(self.look_at)];
+        let deadlines =
+            [endpoint.next_deadline(), outlet.next_deadline(), closing, parting, Some(self.look_at)];
         let deadline = deadlines.into_iter().flatten().min();
         outlet.driver_sleeps(cx.waker().clone(), deadline);
         drop(machine);
@@ -409,7 +434,7 @@ fn read_some(
 }
 
 fn act(hub: &Rc<Hub>, link: LinkId, frame: &[u8], now: Time) {
-    let action = language::decode(frame, hub.config.binary);
+    let action = language::decode(frame, hub.config.borrow().binary);
     if action.is_err() {
         hub.machine.borrow_mut().outlet.note_frame(frame);
     }

@@ -167,7 +167,8 @@ impl Hub {
             }
         };
         let Some(session) = live else { return 0 };
-        let endpoint = self.config.name.as_str();
+        let config = self.config();
+        let endpoint = config.name.as_str();
         tracing::info!(target: "session", endpoint, ?session, "closed by an operator");
         self.input(now, Input::Kick { session });
         1

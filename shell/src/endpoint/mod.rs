@@ -81,7 +81,16 @@ pub(crate) enum Command {
     },
     /// An operator asks something, or wants sessions closed.
     Inspect(Question),
-    /// The gateway stops.
+    /// An operator has decided otherwise.
+    Change {
+        /// What holds from now on.
+        config: Box<EndpointConfig>,
+        /// Whether the backend is elsewhere, or met otherwise.
+        moved: bool,
+        /// Told when it holds.
+        done: oneshot::Sender<()>,
+    },
+    /// The gateway stops, or has no such endpoint any more.
     Drain,
 }
 
@@ -99,24 +108,33 @@ impl Status {
     pub const STARTING: Self = Status { link: LinkPhase::Down, accepting: false };
 }
 
+/// Where an endpoint tells of what it does, besides what it is asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Ends {
+    /// Of laws that it breaks.
+    pub(crate) breaches: mpsc::Sender<Breach>,
+    /// What it records, as it does.
+    pub(crate) disk: Option<Disk>,
+    /// Its spans.
+    pub(crate) spans: Option<Arc<spans::Shared>>,
+}
+
 /// Runs an endpoint on this thread until it has drained.
 pub(crate) async fn run(
     config: Rc<EndpointConfig>,
     metrics: Arc<EndpointMetrics>,
     commands: mpsc::Receiver<Command>,
     status: watch::Sender<Status>,
-    breaches: mpsc::Sender<Breach>,
-    disk: Option<Disk>,
-    spans: Option<Arc<spans::Shared>>,
+    ends: Ends,
 ) {
-    let hub = Rc::new(Hub::new(config, metrics, breaches, disk, spans));
+    let hub = Rc::new(Hub::new(config, metrics, ends));
     driver::drive(hub, commands, status).await;
 }
 
 /// What the tasks of an endpoint share.
 pub(crate) struct Hub {
-    config: Rc<EndpointConfig>,
-    patience: Patience,
+    config: RefCell<Rc<EndpointConfig>>,
+    patience: Cell<Patience>,
     clock: Clock,
     /// When the present turn began, in microseconds.
     turn_at: Cell<u64>,
@@ -207,9 +225,7 @@ impl Hub {
     fn new(
         config: Rc<EndpointConfig>,
         metrics: Arc<EndpointMetrics>,
-        breaches: mpsc::Sender<Breach>,
-        disk: Option<Disk>,
-        spans: Option<Arc<spans::Shared>>,
+        Ends { breaches, disk, spans }: Ends,
     ) -> Self {
         let clock = Clock::start();
         let mut random = Random::new();
@@ -233,14 +249,41 @@ impl Hub {
                 outlet: Outlet::new(Rc::clone(&config), Arc::clone(&metrics), random, spans),
                 monitor,
             }),
-            patience: Patience::of(&config),
-            config,
+            patience: Cell::new(Patience::of(&config)),
+            config: RefCell::new(config),
             clock,
             turn_at: Cell::new(0),
             delivered: Cell::new(0),
             metrics,
             scratch: RefCell::new(vec![0; outlet::READ_BYTES].into()),
             client_tasks: Cell::new(0),
+        }
+    }
+
+    /// What an operator has decided, as of now.
+    fn config(&self) -> Rc<EndpointConfig> {
+        Rc::clone(&self.config.borrow())
+    }
+
+    /// An operator has decided otherwise: for those who are here too, but for how long their messages may be.
+    fn change(&self, now: Time, config: EndpointConfig, moved: bool) {
+        let config = Rc::new(config);
+        let old = self.config.replace(Rc::clone(&config));
+        self.patience.set(Patience::of(&config));
+        {
+            let Machine { endpoint, outlet, recorder, .. } = &mut *self.machine.borrow_mut();
+            outlet.change(Rc::clone(&config), now);
+            let bytes_max = config.recording_bytes_max;
+            *recorder = match recorder.take() {
+                Some(ring) if bytes_max > 0 => Some(ring.holding(bytes_max)),
+                _ => Ring::new(bytes_max, endpoint, now),
+            };
+        }
+        if old.settings != config.settings {
+            self.input(now, Input::Settings(config.settings.clone().into()));
+        }
+        if moved {
+            self.input(now, Input::Redial);
         }
     }
 

@@ -141,6 +141,20 @@ impl Outlet {
         }
     }
 
+    /// An operator has decided otherwise. Each client is looked at anew: it may be pinged, idle, or held at other times.
+    pub(super) fn change(&mut self, config: Rc<EndpointConfig>, now: Time) {
+        self.patience = Patience::of(&config);
+        self.config = config;
+        self.held.clear();
+        self.checks.clear();
+        for client in self.clients.iter().flatten() {
+            client.release();
+            if client.address.get().is_some() {
+                self.checks.push(Reverse((now, client.session)));
+            }
+        }
+    }
+
     /// The machine answers in the same step.
     pub(super) fn take_answer(&mut self) -> Result<SessionId, Refusal> {
         self.answer.take().unwrap_or(Err(Refusal::Draining))

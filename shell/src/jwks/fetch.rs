@@ -10,7 +10,7 @@ use hyper::{
     Request, StatusCode,
     body::{Bytes, Incoming},
     client::conn::http1,
-    header::{ACCEPT, CONNECTION, HOST, USER_AGENT},
+    header::{ACCEPT, AUTHORIZATION, CONNECTION, HOST, USER_AGENT},
 };
 use hyper_util::rt::TokioIo;
 use tokio::{task::JoinSet, time::timeout};
@@ -61,13 +61,18 @@ impl fmt::Display for FetchFault {
     }
 }
 
-/// What is published at the URL now: at most `bytes_max` bytes, and whole within `timeout`.
-pub(crate) async fn fetch(url: &ServerUrl, settings: &FetchSettings) -> Result<Bytes, FetchFault> {
+/// What is published at the URL now: at most `bytes_max` bytes, and whole within `timeout`. `token` is brought as
+/// `Authorization: Bearer`.
+pub(crate) async fn fetch(
+    url: &ServerUrl,
+    settings: &FetchSettings,
+    token: Option<&str>,
+) -> Result<Bytes, FetchFault> {
     let limit = settings.timeout;
-    timeout(limit, ask(url, settings)).await.unwrap_or(Err(FetchFault::Timeout(limit)))
+    timeout(limit, ask(url, settings, token)).await.unwrap_or(Err(FetchFault::Timeout(limit)))
 }
 
-async fn ask(url: &ServerUrl, settings: &FetchSettings) -> Result<Bytes, FetchFault> {
+async fn ask(url: &ServerUrl, settings: &FetchSettings, token: Option<&str>) -> Result<Bytes, FetchFault> {
     let stream = net::connect(&url.host, url.port, settings.timeout).await.map_err(FetchFault::Connect)?;
     // Where there is such a URL, the configuration has made it.
     let tls = settings.tls.as_ref().filter(|_| url.secure);
@@ -75,10 +80,15 @@ async fn ask(url: &ServerUrl, settings: &FetchSettings) -> Result<Bytes, FetchFa
         return Err(FetchFault::Request);
     }
     let transport = tls::connect(tls, &url.host, stream).await.map_err(FetchFault::Tls)?;
-    exchange(transport, url, settings.bytes_max).await
+    exchange(transport, url, settings.bytes_max, token).await
 }
 
-async fn exchange(transport: Transport, url: &ServerUrl, bytes_max: usize) -> Result<Bytes, FetchFault> {
+async fn exchange(
+    transport: Transport,
+    url: &ServerUrl,
+    bytes_max: usize,
+    token: Option<&str>,
+) -> Result<Bytes, FetchFault> {
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(HEADER_BYTES_MAX)
         .max_headers(HEADERS_MAX)
@@ -88,13 +98,15 @@ async fn exchange(transport: Transport, url: &ServerUrl, bytes_max: usize) -> Re
     // Once this is dropped, whatever has come of it, the connection is too.
     let mut driven = JoinSet::new();
     driven.spawn_local(connection);
-    let request = Request::get(&url.path_and_query)
+    let mut request = Request::get(&url.path_and_query)
         .header(HOST, url.authority())
         .header(ACCEPT, "application/jwk-set+json, application/json")
         .header(USER_AGENT, "trunkline")
-        .header(CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(|_| FetchFault::Request)?;
+        .header(CONNECTION, "close");
+    if let Some(token) = token {
+        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let request = request.body(Empty::<Bytes>::new()).map_err(|_| FetchFault::Request)?;
     let response = sender.send_request(request).await.map_err(FetchFault::Http)?;
     if response.status() != StatusCode::OK {
         return Err(FetchFault::Status(response.status()));

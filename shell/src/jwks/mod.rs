@@ -5,11 +5,18 @@
 
 pub(crate) mod fetch;
 
-use std::{cell::RefCell, future::pending, pin::Pin, rc::Rc, sync::Arc};
+use std::{
+    cell::RefCell,
+    future::pending,
+    pin::Pin,
+    rc::Rc,
+    sync::{Arc, Weak},
+};
 
 use hyper::body::Bytes;
 use tokio::{
     sync::{Notify, watch},
+    task::AbortHandle,
     time::sleep_until,
 };
 use trunkline_core::{
@@ -35,43 +42,57 @@ pub(crate) struct Keeper {
     settings: FetchSettings,
     clock: Clock,
     refresh: RefCell<Refresh>,
-    /// Where the keys go: one place for each endpoint that names the URL.
-    places: RefCell<Vec<Arc<Published>>>,
+    /// Where the keys go: one place for each endpoint that names the URL, for as long as its verifier lives.
+    places: RefCell<Vec<Weak<Published>>>,
+    /// The keys as they came last.
+    set: RefCell<Option<KeySet>>,
     /// Told when somebody has asked for a fetch.
     asked: Notify,
     /// The number of fetches that have ended.
     ended: watch::Sender<u64>,
 }
 
-/// The keepers of a gateway.
+/// The keepers of a gateway, at work.
 #[derive(Default)]
-pub(crate) struct Keepers(Vec<Rc<Keeper>>);
+pub(crate) struct Keepers(Vec<(Rc<Keeper>, AbortHandle)>);
 
 /// The end of the fetch that is due or under way.
 pub(crate) struct Ending(watch::Receiver<u64>);
 
 impl Keepers {
     /// The keepers of what a verifier's issuers publish, in the verifier's order. Those that fetch the same in the same
-    /// way for the same algorithms are one.
+    /// way for the same algorithms are one. A new one begins to fetch: this must be called on a local runtime.
+    ///
+    /// What has come before from where the verifier looks is there at once.
     pub(crate) fn of(&mut self, verifier: &Verifier, settings: &FetchSettings) -> Vec<Rc<Keeper>> {
         let keeper = |published: &Arc<Published>| {
-            let same = self.0.iter().find(|keeper| keeper.does(published, settings)).map(Rc::clone);
+            let mut all = self.0.iter().map(|(keeper, _)| keeper);
+            if let Some(set) = all.clone().filter(|keeper| keeper.knows(published)).find_map(|k| k.set()) {
+                published.put(&set);
+            }
+            let same = all.find(|keeper| keeper.does(published, settings)).map(Rc::clone);
             let keeper = same.unwrap_or_else(|| {
                 let keeper = Rc::new(Keeper::new(published, settings));
-                self.0.push(Rc::clone(&keeper));
+                let works = tokio::task::spawn_local(Rc::clone(&keeper).keep());
+                self.0.push((Rc::clone(&keeper), works.abort_handle()));
                 keeper
             });
-            keeper.places.borrow_mut().push(Arc::clone(published));
+            keeper.places.borrow_mut().push(Arc::downgrade(published));
             keeper
         };
         verifier.published().iter().map(keeper).collect()
     }
 
-    /// Begins to fetch. Must be called on a local runtime.
-    pub(crate) fn start(self) {
-        for keeper in self.0 {
-            tokio::task::spawn_local(keeper.keep());
-        }
+    /// Lets those go whose keys nobody verifies with any more.
+    pub(crate) fn sweep(&mut self) {
+        self.0.retain(|(keeper, works)| {
+            keeper.places.borrow_mut().retain(|place| place.strong_count() > 0);
+            let wanted = !keeper.places.borrow().is_empty();
+            if !wanted {
+                works.abort();
+            }
+            wanted
+        });
     }
 }
 
@@ -85,15 +106,27 @@ impl Keeper {
             clock,
             refresh: RefCell::new(Refresh::new(settings.refresh, Random::new().number(), clock.now())),
             places: RefCell::default(),
+            set: RefCell::default(),
             asked: Notify::new(),
             ended: watch::Sender::new(0),
         }
     }
 
     fn does(&self, published: &Published, settings: &FetchSettings) -> bool {
-        self.url == *published.url()
-            && self.algorithms == published.algorithms()
-            && self.settings.is_as(settings)
+        self.knows(published) && self.settings.is_as(settings)
+    }
+
+    fn knows(&self, published: &Published) -> bool {
+        self.url == *published.url() && self.algorithms == published.algorithms()
+    }
+
+    /// The keys, if there are any that may be used.
+    fn set(&self) -> Option<KeySet> {
+        self.set.borrow().clone().filter(|_| self.has_keys())
+    }
+
+    fn each_place(&self, put: impl Fn(&Published)) {
+        self.places.borrow().iter().filter_map(Weak::upgrade).for_each(|place| put(&place));
     }
 
     /// Asks for newer keys. What is returned is worth waiting for; `None`: none will come for now.
@@ -118,7 +151,7 @@ impl Keeper {
         let mut fetching: Option<Fetching<'_>> = None;
         loop {
             if self.turn() {
-                fetching = Some(Box::pin(fetch(&self.url, &self.settings)));
+                fetching = Some(Box::pin(fetch(&self.url, &self.settings, None)));
             }
             let deadline = self.refresh.borrow().next_deadline();
             let came = async {
@@ -143,7 +176,8 @@ impl Keeper {
         let now = self.clock.now();
         let mut refresh = self.refresh.borrow_mut();
         if refresh.forget(now) {
-            self.places.borrow().iter().for_each(|place| place.forget());
+            self.set.take();
+            self.each_place(Published::forget);
             tracing::error!(target: "keys", url = %self.url, "the keys are too old to be used any longer");
         }
         refresh.begin(now)
@@ -157,8 +191,9 @@ impl Keeper {
             Ok(set) => {
                 let (first, failures) = (!refresh.is_usable(now), refresh.failures());
                 refresh.fetched(now);
-                self.places.borrow().iter().for_each(|place| place.put(&set));
+                self.each_place(|place| place.put(&set));
                 let passed_over = set.passed_over;
+                self.set.replace(Some(set));
                 if first || failures > 0 {
                     tracing::info!(target: "keys", %url, passed_over, failures, "the keys have come");
                 } else {
@@ -185,7 +220,7 @@ impl Keeper {
 impl Ending {
     /// Waits until the fetch has ended, for better or worse.
     pub(crate) async fn wait(mut self) {
-        // The keeper lives for as long as the gateway.
+        // A keeper that is let go fetches nothing more.
         let _ = self.0.changed().await;
     }
 }

@@ -8,7 +8,7 @@ use prometheus::{
 use super::{
     BOUNDS_MICROS, Counters, DROP_CAUSES, END_CAUSES, EndpointMetrics, FAULTS, Histogram, PHASES, Process,
 };
-use crate::config::EndpointConfig;
+use crate::{config::EndpointConfig, reload::Reloads};
 use trunkline_laws::Law;
 
 /// What is scraped.
@@ -21,6 +21,7 @@ pub(crate) struct Scraped<'a> {
     pub(crate) draining: bool,
     /// Spans that a collector has taken, and that none will.
     pub(crate) spans: (u64, u64),
+    pub(crate) reloads: &'a Reloads,
     /// In milliseconds of Unix time.
     pub(crate) started_at: u64,
     pub(crate) now: u64,
@@ -63,6 +64,7 @@ fn of_gateway(s: &Scraped<'_>, to: &mut Families) {
     single(to, taken, exported as f64);
     let lost = "Spans that were dropped: too many waited, or the collector did not take them.";
     single(to, counter("trunkline_spans_dropped_total", lost), dropped as f64);
+    of_reloads(s.reloads, to);
     let mut handshakes = counter(
         "trunkline_handshakes_total",
         "Handshakes by their answer; without an endpoint where none was found yet.",
@@ -167,6 +169,20 @@ fn of_links(s: &Scraped<'_>, to: &mut Families) {
 fn of_recordings(s: &Scraped<'_>, to: &mut Families) {
     let missed = "Steps that the recording on disk does not have.";
     s.counter(to, "trunkline_recording_missed_steps_total", missed, |m| m.recording_missed.get());
+}
+
+fn of_reloads(r: &Reloads, to: &mut Vec<MetricFamily>) {
+    let mut reloads =
+        counter("trunkline_config_reloads_total", "Reloads of the configuration, by what came of them.");
+    for (result, count) in [("applied", &r.applied), ("unchanged", &r.unchanged), ("failed", &r.failed)] {
+        add(&mut reloads, &[("result", result)], count.get() as f64);
+    }
+    to.push(reloads);
+    let last = "Whether the last reload found a configuration that is right.";
+    single(to, gauge("trunkline_config_last_reload_successful", last), r.successful.get().into());
+    let last = "When the configuration that is in force was read.";
+    let at = gauge("trunkline_config_last_reload_success_timestamp_seconds", last);
+    single(to, at, r.succeeded_at.get() as f64 / 1e3);
 }
 
 /// Of the endpoints that are watched; a family without any is left out.

@@ -10,7 +10,7 @@ use trunkline_core::{Endpoint, Input, Millis, Output, Time, recording::Weight};
 use super::ring::{Excerpt, queues};
 
 /// Of the form that is described here.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 /// The first line, but for the state.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]

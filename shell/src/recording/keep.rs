@@ -46,8 +46,6 @@ pub(crate) struct Breach {
 /// Who writes recordings down.
 pub(crate) struct Keeper {
     pub(crate) front: Rc<Front>,
-    /// Where to.
-    pub(crate) folder: Option<PathBuf>,
 }
 
 impl Keeper {
@@ -67,10 +65,10 @@ impl Keeper {
     }
 
     async fn keep_all(&self) {
-        for gate in &self.front.gates {
+        for gate in self.front.table().all() {
             let (answer, recorded) = oneshot::channel();
             // One that has gone has nothing to tell.
-            if gate.commands.send(Command::Inspect(Question::Recording { answer })).await.is_err() {
+            if gate.desk.commands.send(Command::Inspect(Question::Recording { answer })).await.is_err() {
                 continue;
             }
             let Ok(Some(recording)) = recorded.await else { continue };
@@ -80,7 +78,7 @@ impl Keeper {
     }
 
     async fn write(&self, endpoint: &str, write: impl FnOnce(&Path) -> io::Result<PathBuf> + Send + 'static) {
-        let Some(folder) = self.folder.clone() else {
+        let Some(folder) = self.front.table().folder.clone() else {
             tracing::warn!(target: "gateway", "nothing is written down: recording.folder is not configured");
             return;
         };

@@ -58,6 +58,11 @@ impl Ring {
         })
     }
 
+    /// Holds so much from now on; what there is already stays until it is the older.
+    pub(crate) fn holding(self, bytes_max: usize) -> Self {
+        Ring { bytes_max, ..self }
+    }
+
     /// All goes on to disk, too.
     pub(crate) fn on_disk(mut self, mut tap: disk::Tap) -> Self {
         tap.begin(self.newer.state.clone(), self.newer.from);

@@ -5,7 +5,10 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     rc::Rc,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -47,7 +50,8 @@ pub(crate) struct Doorkeeper {
     machine: RefCell<Door>,
     clock: Clock,
     random: RefCell<Random>,
-    client_address: ClientAddress,
+    /// How the addresses of those who come now are known.
+    client_address: RefCell<Rc<ClientAddress>>,
     /// Addresses of connections that have ended, wherever that was. There is one for each that was counted, at most.
     left: UnboundedSender<Network>,
     collect: RefCell<UnboundedReceiver<Network>>,
@@ -67,10 +71,21 @@ struct Report {
     cut: u64,
 }
 
+/// The clients of the gateway: so many at most. They end wherever they are.
+#[derive(Debug)]
+pub(crate) struct Places {
+    taken: Arc<AtomicUsize>,
+    max: Cell<usize>,
+}
+
+/// A client that is counted, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Counted(Arc<AtomicUsize>);
+
 /// A place among the gateway's clients, for as long as the connection lasts.
 #[derive(Debug)]
 pub(crate) struct Place {
-    _client: OwnedSemaphorePermit,
+    _client: Counted,
     _address: Option<Seat>,
 }
 
@@ -84,6 +99,8 @@ pub(super) struct Seat {
 /// A connection in its handshake.
 pub(super) struct Visit {
     door: Rc<Doorkeeper>,
+    /// How its address is known.
+    client_address: Rc<ClientAddress>,
     peer: SocketAddr,
     client: Cell<IpAddr>,
     seat: RefCell<Option<Seat>>,
@@ -91,8 +108,44 @@ pub(super) struct Visit {
     counted: Cell<bool>,
 }
 
+impl Places {
+    pub(crate) fn new(max: usize) -> Self {
+        Places { taken: Arc::default(), max: Cell::new(max) }
+    }
+
+    /// A place, if there is one. Places are taken on this thread only.
+    pub(super) fn take(&self) -> Option<Counted> {
+        if self.taken() >= self.max.get() {
+            return None;
+        }
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        Some(Counted(Arc::clone(&self.taken)))
+    }
+
+    /// How many are taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// How many there may be.
+    pub(crate) fn max(&self) -> usize {
+        self.max.get()
+    }
+
+    /// So many there may be from now on. Who has a place keeps it.
+    pub(crate) fn set_max(&self, max: usize) {
+        self.max.set(max);
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Place {
-    pub(super) fn new(client: OwnedSemaphorePermit, address: Option<Seat>) -> Self {
+    pub(super) fn new(client: Counted, address: Option<Seat>) -> Self {
         Place { _client: client, _address: address }
     }
 }
@@ -106,7 +159,7 @@ impl Doorkeeper {
             machine: RefCell::new(Door::new(settings)),
             clock: Clock::start(),
             random: RefCell::new(random),
-            client_address,
+            client_address: RefCell::new(client_address.into()),
             left,
             collect: RefCell::new(collect),
             turning_away: Arc::new(Semaphore::new(TURNING_AWAY_MAX)),
@@ -116,15 +169,23 @@ impl Doorkeeper {
         })
     }
 
+    /// An operator has decided otherwise: for whoever comes from now on.
+    pub(crate) fn change(&self, limits: &Limits, client_address: ClientAddress) {
+        self.machine.borrow_mut().change(limits.door.clone());
+        self.client_address.replace(client_address.into());
+    }
+
     /// Lets a connection in to its handshake.
     pub(super) fn arrive(self: &Rc<Self>, peer: SocketAddr) -> Result<Visit, Answer> {
         let client = peer.ip().to_canonical();
+        let client_address = Rc::clone(&self.client_address.borrow());
         // What a proxy will say is not known yet, and no limit applies to its own address.
-        let network = self.limited(client);
+        let network = client_address.limited(client);
         let now = self.collect();
         self.machine.borrow_mut().arrive(now, network)?;
         Ok(Visit {
             door: Rc::clone(self),
+            client_address,
             peer,
             client: Cell::new(client),
             seat: RefCell::new(network.map(|network| self.seat(network))),
@@ -133,7 +194,7 @@ impl Doorkeeper {
     }
 
     /// A user, whose token was verified, asks to come in to an endpoint.
-    pub(super) fn attempt_of_user(&self, endpoint: usize, user: &str, rate: Rate) -> Result<(), Answer> {
+    pub(super) fn attempt_of_user(&self, endpoint: u64, user: &str, rate: Rate) -> Result<(), Answer> {
         let now = self.clock.now();
         self.machine.borrow_mut().attempt_of_user(now, endpoint, user, rate)
     }
@@ -172,11 +233,6 @@ impl Doorkeeper {
         }
     }
 
-    /// What the limits on an address count this one as; `None`: they do not apply to it.
-    fn limited(&self, address: IpAddr) -> Option<Network> {
-        (!self.client_address.proxies.trusts(address)).then(|| address.into())
-    }
-
     fn seat(&self, network: Network) -> Seat {
         Seat { network, left: self.left.clone() }
     }
@@ -188,6 +244,13 @@ impl Doorkeeper {
             machine.leave(Some(network));
         }
         self.clock.now()
+    }
+}
+
+impl ClientAddress {
+    /// What the limits on an address count this one as; `None`: they do not apply to it.
+    fn limited(&self, address: IpAddr) -> Option<Network> {
+        (!self.proxies.trusts(address)).then(|| address.into())
     }
 }
 
@@ -207,7 +270,7 @@ impl Visit {
         &self,
         stream: &mut (impl AsyncRead + Unpin),
     ) -> io::Result<Option<Answer>> {
-        let ClientAddress { announced, proxies } = &self.door.client_address;
+        let ClientAddress { announced, proxies } = &*self.client_address;
         if *announced != Announced::ProxyProtocol || !proxies.trusts(self.peer.ip()) {
             return Ok(None);
         }
@@ -237,7 +300,7 @@ impl Visit {
 
     /// A request has come. `Err`: what it is answered.
     pub(super) fn ask(&self, headers: &HeaderMap) -> Result<(), Answer> {
-        let ClientAddress { announced, proxies } = &self.door.client_address;
+        let ClientAddress { announced, proxies } = &*self.client_address;
         let name = match announced {
             Announced::Forwarded => FORWARDED,
             Announced::XForwardedFor => X_FORWARDED_FOR,
@@ -274,7 +337,7 @@ impl Visit {
         self.client.set(client);
         drop(self.seat.take());
         let now = self.door.collect();
-        let Some(network) = self.door.limited(client) else { return Ok(()) };
+        let Some(network) = self.client_address.limited(client) else { return Ok(()) };
         self.door.machine.borrow_mut().settle(now, network)?;
         self.seat.replace(Some(self.door.seat(network)));
         Ok(())

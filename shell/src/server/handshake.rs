@@ -5,7 +5,6 @@ use std::{
     fmt::Write,
     net::{IpAddr, SocketAddr},
     rc::Rc,
-    sync::Arc,
     time::Duration,
 };
 
@@ -37,7 +36,7 @@ use trunkline_core::{
     origin::Policy,
 };
 
-use super::{Answered, Front, Gate, Place, Visit, answers::ADMITTED};
+use super::{Answered, Front, Gate, Place, Table, Visit, answers::ADMITTED};
 use crate::{
     clock::unix_seconds,
     endpoint::Command,
@@ -73,16 +72,18 @@ pub(super) async fn answer(
     visit: Option<&Visit>,
 ) -> Answered {
     let upgrade = hyper::upgrade::on(&mut request);
+    // Whatever changes meanwhile, this handshake sees one configuration.
+    let table = front.table();
     let traced =
         front.tracer.as_ref().and_then(|tracer| Some((tracer, tracer.handshake(request.headers())?)));
     let Some((tracer, handshake)) = traced else {
-        return negotiate(front, &request, upgrade, peer, visit, None).await.0;
+        return negotiate(front, &table, &request, upgrade, peer, visit, None).await.0;
     };
     let trace = Some(handshake.parent());
-    let (response, seen) = negotiate(front, &request, upgrade, peer, visit, trace).await;
+    let (response, seen) = negotiate(front, &table, &request, upgrade, peer, visit, trace).await;
     let answer = spans::Answered {
         method: request.method().as_str(),
-        secure: front.tls.is_some(),
+        secure: table.tls.is_some(),
         status: response.status().as_u16(),
         refused: seen.refused,
         endpoint: seen.gate.map(|gate| (gate.config.name.as_str(), gate.config.path.as_str())),
@@ -100,32 +101,34 @@ struct Seen<'a> {
 }
 
 async fn negotiate<'a>(
-    front: &'a Rc<Front>,
+    front: &Rc<Front>,
+    table: &'a Table,
     request: &'a Request<Incoming>,
     upgrade: OnUpgrade,
     peer: SocketAddr,
     visit: Option<&Visit>,
     trace: Option<Parent>,
 ) -> (Answered, Seen<'a>) {
-    let found = visit.ok_or(Answer::NotFound).and_then(|visit| Ok((find(front, request, visit)?, visit)));
+    let found = visit.ok_or(Answer::NotFound);
+    let found = found.and_then(|visit| Ok((find(front, table, request, visit)?, visit)));
     let client = visit.map_or(peer.ip(), Visit::client);
     let refuse = |answer: Answer, gate| {
         let seen = Seen { gate, refused: Some(answer.code()), session: None };
-        (refuse(front, answer, gate, peer, client), seen)
+        (refuse(front, table, answer, gate, peer, client), seen)
     };
     let (found, visit) = match found {
         Ok(found) => found,
         Err(answer) => return refuse(answer, None),
     };
     let gate = found.gate;
-    let welcome = match decide(front, found, visit, request).await {
+    let welcome = match decide(front, table, found, visit, request).await {
         Ok(welcome) => welcome,
         Err(answer) => return refuse(answer, Some(gate)),
     };
     let response = switch(request.headers(), welcome.subprotocol.clone());
     let (endpoint, user, session) = (&gate.config.name, &welcome.user, welcome.session);
     tracing::debug!(target: "handshake", endpoint, %peer, %client, ?user, ?session, "admitted");
-    gate.answers.count(ADMITTED);
+    gate.desk.answers.count(ADMITTED);
     let seen = Seen { gate: Some(gate), refused: None, session: Some(session) };
     tokio::task::spawn_local(hand_on(welcome, upgrade, trace));
     (response, seen)
@@ -134,49 +137,61 @@ async fn negotiate<'a>(
 /// The endpoint that is asked for.
 struct Found<'a> {
     gate: &'a Gate,
-    index: usize,
     params: Vec<(&'a str, Cow<'a, str>)>,
 }
 
-fn find<'a>(front: &'a Front, request: &'a Request<Incoming>, visit: &Visit) -> Result<Found<'a>, Answer> {
+fn find<'a>(
+    front: &Front,
+    table: &'a Table,
+    request: &'a Request<Incoming>,
+    visit: &Visit,
+) -> Result<Found<'a>, Answer> {
     if front.draining.get() {
         return Err(Answer::Draining);
     }
     visit.ask(request.headers())?;
     let path = request.uri().path();
-    let found = front.routes.find(path).map_err(|_| Answer::BadRequest(RequestFault::Path))?;
+    let found = table.routes.find(path).map_err(|_| Answer::BadRequest(RequestFault::Path))?;
     let found = found.ok_or(Answer::NotFound)?;
-    let gate = front.gates.get(found.index).ok_or(Answer::NotFound)?;
-    Ok(Found { gate, index: found.index, params: found.params })
+    let gate = table.gates.get(found.index).ok_or(Answer::NotFound)?;
+    Ok(Found { gate, params: found.params })
 }
 
 async fn decide(
     front: &Front,
+    table: &Table,
     found: Found<'_>,
     visit: &Visit,
     request: &Request<Incoming>,
 ) -> Result<Welcome, Answer> {
-    let Found { gate, index, params } = found;
+    let Found { gate, params } = found;
     check_upgrade(request)?;
     check_origin(gate, request.headers())?;
-    let (claims, subprotocol) = authenticate(front, gate, request).await?;
-    front.door.attempt_of_user(index, &claims.user, gate.config.attempts_per_user)?;
+    let (claims, subprotocol) = authenticate(front, table, gate, request).await?;
+    front.door.attempt_of_user(gate.desk.number, &claims.user, gate.config.attempts_per_user)?;
     let params = params.iter().map(|(name, value)| (*name, value.as_ref()));
     let identity = Identity::new(&claims.user, params);
     // A place that no session comes to need is given back at once.
-    let Ok(permit) = Arc::clone(&front.connections).try_acquire_owned() else {
-        return Err(if gate.status.borrow().accepting { Answer::Full } else { Answer::BackendAway });
+    let Some(counted) = front.places.take() else {
+        return Err(if gate.desk.status.borrow().accepting { Answer::Full } else { Answer::BackendAway });
     };
     let (answer, admitted) = oneshot::channel();
     let ask = Command::Ask { identity, expires: claims.expires, answer };
-    // The endpoint goes away only when the gateway does.
-    gate.commands.send(ask).await.map_err(|_| Answer::Draining)?;
-    let mut asked = Asked { commands: gate.commands.clone(), answer: admitted, session: None };
+    // An endpoint that has ended was drained.
+    gate.desk.commands.send(ask).await.map_err(|_| Answer::Draining)?;
+    let mut asked = Asked { commands: gate.desk.commands.clone(), answer: admitted, session: None };
     asked.wait().await?;
     let session = asked.session.take().ok_or(Answer::Full)?;
-    let place = Place::new(permit, visit.take_seat());
+    let place = Place::new(counted, visit.take_seat());
     let client = visit.client();
-    Ok(Welcome { user: claims.user, client, session, commands: gate.commands.clone(), place, subprotocol })
+    Ok(Welcome {
+        user: claims.user,
+        client,
+        session,
+        commands: gate.desk.commands.clone(),
+        place,
+        subprotocol,
+    })
 }
 
 /// A session that was asked for and that nobody has taken. hyper drops a request whose client has gone wherever it
@@ -244,6 +259,7 @@ fn check_upgrade(request: &Request<Incoming>) -> Result<(), Answer> {
 
 async fn authenticate(
     front: &Front,
+    table: &Table,
     gate: &Gate,
     request: &Request<Incoming>,
 ) -> Result<(Claims, Option<HeaderValue>), Answer> {
@@ -251,7 +267,7 @@ async fn authenticate(
     let found = found.ok_or(Answer::Unauthorized(TokenFault::Missing))?;
     let claims = match gate.config.verifier.judge(&found.token, unix_seconds()) {
         Ok(claims) => claims,
-        Err(denied) => with_newer_keys(front, gate, &found.token, denied).await?,
+        Err(denied) => with_newer_keys(front, table, gate, &found.token, denied).await?,
     };
     // Whoever offers the name that its token follows has offered nothing else that is sure to be a subprotocol.
     let offered = || {
@@ -264,7 +280,13 @@ async fn authenticate(
 
 /// Looks whether newer keys prove what a token says. Where none are to be had for now, what is known has to do: so
 /// tokens that name keys that do not exist cost their issuer next to nothing, however many there are.
-async fn with_newer_keys(front: &Front, gate: &Gate, token: &str, denied: Denied) -> Result<Claims, Answer> {
+async fn with_newer_keys(
+    front: &Front,
+    table: &Table,
+    gate: &Gate,
+    token: &str,
+    denied: Denied,
+) -> Result<Claims, Answer> {
     let keepers = || denied.lacking.iter().filter_map(|place| gate.keepers.get(*place));
     let unproven = |fault| match keepers().any(|keeper| !keeper.has_keys()) {
         true => Answer::KeysUnavailable,
@@ -289,7 +311,7 @@ async fn with_newer_keys(front: &Front, gate: &Gate, token: &str, denied: Denied
         Err(unproven(denied.fault))
     };
     // The rest of the handshake needs time too.
-    let limit = front.limits.handshake_timeout / 2;
+    let limit = table.limits.handshake_timeout / 2;
     timeout(limit, proven).await.unwrap_or(Err(Answer::KeysUnavailable))
 }
 
@@ -312,10 +334,17 @@ fn switch(headers: &HeaderMap, subprotocol: Option<HeaderValue>) -> Answered {
 }
 
 /// Any answer but 101: a small JSON body says what was wrong.
-fn refuse(front: &Front, answer: Answer, gate: Option<&Gate>, peer: SocketAddr, client: IpAddr) -> Answered {
+fn refuse(
+    front: &Front,
+    table: &Table,
+    answer: Answer,
+    gate: Option<&Gate>,
+    peer: SocketAddr,
+    client: IpAddr,
+) -> Answered {
     let endpoint = gate.map(|gate| gate.config.name.as_str());
     let (status, code) = (answer.status(), answer.code());
-    gate.map_or(&front.answers, |gate| &gate.answers).count(code);
+    gate.map_or(&front.answers, |gate| &gate.desk.answers).count(code);
     tracing::debug!(target: "handshake", endpoint, %peer, %client, status, code, "refused");
     let mut response = Response::new(Full::new(Bytes::from(explain(answer))));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
@@ -327,7 +356,7 @@ fn refuse(front: &Front, answer: Answer, gate: Option<&Gate>, peer: SocketAddr, 
         }
     }
     if answer.retry_after() {
-        let least = gate.map_or(front.limits.retry_after, |gate| gate.config.retry_after);
+        let least = gate.map_or(table.limits.retry_after, |gate| gate.config.retry_after);
         headers.insert(RETRY_AFTER, HeaderValue::from(front.door.retry_after(least)));
     }
     response

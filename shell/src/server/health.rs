@@ -1,5 +1,7 @@
 //! `/healthz` and `/readyz`.
 
+use std::rc::Rc;
+
 use http_body_util::Full;
 use hyper::{
     Response, StatusCode, Uri,
@@ -23,20 +25,21 @@ pub(super) fn answer(front: &Front, uri: &Uri) -> Option<Answered> {
 /// The gateway is ready while it accepts clients on at least one endpoint, and could verify who they are: a restarting
 /// backend must not take it out of a load balancer.
 fn ready(front: &Front, only: Option<&str>) -> Answered {
-    let asked = |gate: &&Gate| only.is_none_or(|name| gate.config.name == name);
-    let gates: Vec<_> = front.gates.iter().filter(asked).collect();
+    let table = front.table();
+    let asked = |gate: &&Rc<Gate>| only.is_none_or(|name| gate.config.name == name);
+    let gates: Vec<_> = table.gates.iter().filter(asked).collect();
     if gates.is_empty() {
         return respond(StatusCode::NOT_FOUND, &json!({ "error": "unknown_endpoint" }));
     }
     let draining = front.draining.get();
-    let ready = !draining && gates.iter().any(|gate| gate.status.borrow().accepting && has_keys(gate));
+    let ready = !draining && gates.iter().any(|gate| gate.desk.status.borrow().accepting && has_keys(gate));
     let endpoints: Map<_, _> = gates.iter().map(|gate| (gate.config.name.clone(), describe(gate))).collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     respond(status, &json!({ "ready": ready, "draining": draining, "endpoints": endpoints }))
 }
 
 fn describe(gate: &Gate) -> Value {
-    let status = *gate.status.borrow();
+    let status = *gate.desk.status.borrow();
     let link = match status.link {
         LinkPhase::Down => "down",
         LinkPhase::Settling => "settling",

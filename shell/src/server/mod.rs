@@ -5,7 +5,15 @@ mod door;
 mod handshake;
 mod health;
 
-use std::{cell::Cell, convert::Infallible, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    convert::Infallible,
+    net::SocketAddr,
+    path::PathBuf,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use http_body_util::Full;
 use hyper::{
@@ -20,7 +28,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use trunkline_core::{
-    Seldom,
+    DrainSettings, Seldom,
     handshake::{Answer, RequestFault, may_be_http},
     path::Routes,
 };
@@ -29,7 +37,7 @@ use self::answers::{CUT, TIMED_OUT, TLS_FAILED};
 use self::door::{TURNING_AWAY_MAX, Visit};
 pub(crate) use self::{
     answers::Answers,
-    door::{Doorkeeper, Place},
+    door::{Doorkeeper, Place, Places},
 };
 
 use crate::{
@@ -39,9 +47,11 @@ use crate::{
     jwks::Keeper,
     metrics::EndpointMetrics,
     net::{self, TcpListener, TcpStream},
+    series::Series,
     spans::Tracer,
     tls::{self, ServerTls},
     transport::Transport,
+    worker::Seat,
 };
 
 /// How long accepting pauses when the system has no more descriptors.
@@ -51,28 +61,58 @@ const HEALTH_CONNECTIONS_MAX: usize = 256;
 /// Connections that are neither counted among clients nor among handshakes.
 pub(crate) const OTHER_CONNECTIONS_MAX: usize = HEALTH_CONNECTIONS_MAX + TURNING_AWAY_MAX;
 /// Handshakes at most that wait for an issuer's newer keys; the others keep their places.
-pub(crate) const LOOKUPS_MAX: usize = 256;
+const LOOKUPS_MAX: usize = 256;
 
-/// What the front knows of an endpoint.
+/// What the front knows of an endpoint, as one configuration has it.
 pub(crate) struct Gate {
     pub config: EndpointConfig,
+    pub desk: Rc<Desk>,
+    /// Who fetches the verifier's published keys, in its order.
+    pub keepers: Vec<Rc<Keeper>>,
+}
+
+/// What the front has of an endpoint for as long as it lives, whatever configurations come.
+pub(crate) struct Desk {
+    /// No other endpoint ever has it.
+    pub number: u64,
     pub commands: mpsc::Sender<Command>,
     pub status: watch::Receiver<Status>,
     pub metrics: Arc<EndpointMetrics>,
     /// How handshakes were answered that found it.
     pub answers: Answers,
-    /// Who fetches the verifier's published keys, in its order.
-    pub keepers: Vec<Rc<Keeper>>,
+    /// What happened in each of the last seconds.
+    pub series: RefCell<Series>,
+    /// Its place on a thread.
+    pub _seat: Seat,
 }
 
-/// What all connections share.
-pub(crate) struct Front {
+impl Desk {
+    /// Resolves when the endpoint has drained and ended.
+    pub(crate) async fn ended(&self) {
+        let mut status = self.status.clone();
+        while status.changed().await.is_ok() {}
+    }
+}
+
+/// What newcomers meet, as one configuration has it. A handshake sees one of them, whole.
+#[derive(Clone)]
+pub(crate) struct Table {
     pub limits: Limits,
     /// What clients are met with, where they are to speak TLS.
     pub tls: Option<ServerTls>,
     pub routes: Routes,
     /// By the index of their template in `routes`.
-    pub gates: Vec<Gate>,
+    pub gates: Vec<Rc<Gate>>,
+    /// Of endpoints that are not configured any more, and have not ended.
+    pub leaving: Vec<Rc<Gate>>,
+    /// Where recordings are written.
+    pub folder: Option<PathBuf>,
+    pub drain: DrainSettings,
+}
+
+/// What all connections share.
+pub(crate) struct Front {
+    table: RefCell<Rc<Table>>,
     /// How handshakes were answered that found no endpoint.
     pub answers: Answers,
     pub draining: Cell<bool>,
@@ -80,9 +120,48 @@ pub(crate) struct Front {
     /// What makes spans of handshakes, where there are any.
     pub tracer: Option<Tracer>,
     /// Places for clients.
-    pub connections: Arc<Semaphore>,
+    pub places: Places,
     /// Places for handshakes that wait for newer keys.
     pub lookups: Semaphore,
+}
+
+impl Table {
+    /// Of all endpoints that live.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Rc<Gate>> {
+        self.gates.iter().chain(&self.leaving)
+    }
+}
+
+impl Front {
+    pub(crate) fn new(table: Table, door: Rc<Doorkeeper>, tracer: Option<Tracer>) -> Self {
+        Front {
+            places: Places::new(table.limits.connections_max),
+            table: RefCell::new(table.into()),
+            answers: Answers::default(),
+            draining: Cell::new(false),
+            door,
+            tracer,
+            lookups: Semaphore::new(LOOKUPS_MAX),
+        }
+    }
+
+    /// What holds now.
+    pub(crate) fn table(&self) -> Rc<Table> {
+        Rc::clone(&self.table.borrow())
+    }
+
+    /// An endpoint that was leaving has ended.
+    pub(crate) fn forget(&self, desk: &Rc<Desk>) {
+        let mut table = Table::clone(&self.table());
+        table.leaving.retain(|gate| !Rc::ptr_eq(&gate.desk, desk));
+        self.set_table(table);
+    }
+
+    /// Whoever comes from now on meets this.
+    pub(crate) fn set_table(&self, table: Table) {
+        self.places.set_max(table.limits.connections_max);
+        self.table.replace(table.into());
+    }
 }
 
 /// What a listener is for.
@@ -153,7 +232,7 @@ fn turn_away(front: &Rc<Front>, stream: TcpStream, peer: SocketAddr, answer: Ans
     let place = front.door.turning_away(answer);
     front.answers.count(if place.is_some() { answer.code() } else { CUT });
     let Some(place) = place else { return };
-    let retry_after = front.door.retry_after(front.limits.retry_after);
+    let retry_after = front.door.retry_after(front.table().limits.retry_after);
     tokio::task::spawn_local(async move {
         handshake::turn_away(stream, peer, answer, retry_after).await;
         drop(place);
@@ -171,21 +250,22 @@ async fn serve(
     if net::tune_client(&stream).is_err() {
         return;
     }
-    let limit = front.limits.handshake_timeout;
+    let table = front.table();
+    let limit = table.limits.handshake_timeout;
     let (timed_out, is_client) = (Rc::clone(&front), visit.is_some());
     let served = async {
-        let Some(stream) = begin(&front, stream, peer, visit.as_deref()).await else { return };
+        let Some(stream) = begin(&front, &table, stream, peer, visit.as_deref()).await else { return };
         // Only those who have begun to say something take a turn, so that the silent are in nobody's way.
         let turn = match &visit {
             None => None,
             Some(visit) => visit.turn().await,
         };
         // What waits is small: this is made when its turn has come.
-        let tls = front.tls.as_ref().filter(|_| visit.is_some());
+        let tls = table.tls.as_ref().filter(|_| visit.is_some());
         let Some(transport) = Box::pin(secure(tls, stream, peer)).await else {
             return front.answers.count(TLS_FAILED);
         };
-        Box::pin(serve_http(front, transport, peer, serves, visit.clone())).await;
+        Box::pin(serve_http(front, &table.limits, transport, peer, serves, visit.clone())).await;
         drop(turn);
     };
     if timeout(limit, served).await.is_err() {
@@ -200,6 +280,7 @@ async fn serve(
 /// is no `visit`, only questions about health are answered, without TLS.
 async fn begin(
     front: &Rc<Front>,
+    table: &Table,
     mut stream: TcpStream,
     peer: SocketAddr,
     visit: Option<&Visit>,
@@ -217,7 +298,7 @@ async fn begin(
             }
         }
     }
-    let tls = front.tls.as_ref().filter(|_| visit.is_some());
+    let tls = table.tls.as_ref().filter(|_| visit.is_some());
     let (expected, fault): (fn(&[u8]) -> bool, _) = match tls {
         Some(_) => (tls::may_be_tls, RequestFault::NotTls),
         None => (may_be_http, RequestFault::NotHttp),
@@ -249,12 +330,12 @@ async fn secure(tls: Option<&ServerTls>, stream: TcpStream, peer: SocketAddr) ->
 
 async fn serve_http(
     front: Rc<Front>,
+    limits: &Limits,
     transport: Transport,
     peer: SocketAddr,
     serves: Serves,
     visit: Option<Rc<Visit>>,
 ) {
-    let limits = &front.limits;
     let builder = {
         let mut builder = http1::Builder::new();
         builder

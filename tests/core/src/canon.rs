@@ -2,7 +2,7 @@
 //! the same or not. See [`trunkline_core::Naming`].
 
 use trunkline_core::{
-    DropCause, EndCause, Identity, Millis, Naming, SessionId, Time,
+    DropCause, EndCause, Identity, Millis, Naming, SessionId, Settings, Time,
     language::{Action, BadAction},
 };
 
@@ -122,6 +122,33 @@ pub trait Keyed {
     fn key(&self, names: &mut Names, key: &mut Vec<u64>);
 }
 
+/// The settings that are in force, and those that may come.
+#[derive(Clone, Copy)]
+struct Longest<'a> {
+    settings: &'a Settings,
+    later: &'a [Settings],
+}
+
+impl Longest<'_> {
+    fn all(&self) -> impl Iterator<Item = &Settings> {
+        std::iter::once(self.settings).chain(self.later)
+    }
+
+    /// The longest of a span that ends; 0: there is none.
+    fn of(&self, span: impl Fn(&Settings) -> Millis) -> Millis {
+        self.all().map(|settings| bounded(span(settings))).max().unwrap_or(Millis(0))
+    }
+
+    fn any(&self, so: impl Fn(&Settings) -> bool) -> bool {
+        self.all().any(so)
+    }
+
+    /// The largest share of the link that is bounded.
+    fn share(&self) -> Option<usize> {
+        self.all().map(|settings| settings.link.share_bytes).filter(|share| *share < usize::MAX).max()
+    }
+}
+
 impl Keyed for What {
     fn key(&self, names: &mut Names, key: &mut Vec<u64>) {
         match self {
@@ -132,35 +159,44 @@ impl Keyed for What {
     }
 }
 
-impl Keyed for History {
-    fn key(&self, names: &mut Names, key: &mut Vec<u64>) {
-        key.push(self.sessions.len() as u64);
-        for session in self.sessions.iter() {
-            key_session(self, session, names, key);
-        }
-        key_link(&self.link, self, names, key);
-        // At its end, to the millisecond, either may be done.
-        let grace = Millis(bounded(self.settings.outage.grace).0 + 1);
-        key.extend(self.outage.map_or([u64::MAX; 2], |since| ages(self.now, since, grace)));
-        for turns in [&self.spread, &self.drain] {
-            match turns {
-                None => key.push(0),
-                Some(turns) => key_turns(self, turns, names, key),
-            }
-        }
-        let remembered = bounded(self.settings.crossing_window).max(self.settings.reopen_gap);
-        let mut left: Vec<_> = self
-            .left_at
-            .iter()
-            .map(|(user, at)| (names.user(user), age(self.now, *at, remembered)))
-            .collect();
-        left.sort_unstable();
-        key.extend(left.into_iter().flat_map(|(user, age)| [user, age]));
-        key.extend([u64::MAX, u64::from(self.stop_all) << 1 | u64::from(self.empty), self.lost]);
+/// Appends what of a history can still matter to a law, where the settings in force, or those in `later`, are all that may be
+/// in force from here on.
+pub fn key_history(seen: &History, later: &[Settings], names: &mut Names, key: &mut Vec<u64>) {
+    let longest = Longest { settings: &seen.settings, later };
+    key.push(seen.sessions.len() as u64);
+    for session in seen.sessions.iter() {
+        key_session(seen, session, longest, names, key);
     }
+    key_link(&seen.link, seen, longest, names, key);
+    // At its end, to the millisecond, either may be done.
+    let grace = Millis(longest.of(|settings| settings.outage.grace).0 + 1);
+    key.extend(seen.outage.map_or([u64::MAX; 2], |since| ages(seen.now, since, grace)));
+    for turns in [&seen.spread, &seen.drain] {
+        match turns {
+            None => key.push(0),
+            Some(turns) => key_turns(seen, turns, names, key),
+        }
+    }
+    let remembered = longest.of(|settings| settings.crossing_window);
+    let mut left: Vec<_> =
+        seen.left_at.iter().map(|(user, at)| (names.user(user), age(seen.now, *at, remembered))).collect();
+    left.sort_unstable();
+    key.extend(left.into_iter().flat_map(|(user, age)| [user, age]));
+    key.push(u64::MAX);
+    let mut free: Vec<_> =
+        seen.free_at.iter().map(|(user, at)| (names.user(user), (*at - seen.now).0)).collect();
+    free.sort_unstable();
+    key.extend(free.into_iter().flat_map(|(user, until)| [user, until]));
+    key.extend([u64::MAX, u64::from(seen.stop_all) << 1 | u64::from(seen.empty), seen.lost]);
 }
 
-fn key_session(seen: &History, session: &Session, names: &mut Names, key: &mut Vec<u64>) {
+fn key_session(
+    seen: &History,
+    session: &Session,
+    longest: Longest<'_>,
+    names: &mut Names,
+    key: &mut Vec<u64>,
+) {
     let live = session.is_live();
     key.push(names.session(session.id));
     names.who(&session.who, key);
@@ -169,7 +205,8 @@ fn key_session(seen: &History, session: &Session, names: &mut Names, key: &mut V
         Client::Closed => 1,
         Client::Left => 2,
     });
-    let expires = session.expires.filter(|_| live && seen.settings.expiry == trunkline_core::Expiry::Close);
+    let ends = longest.any(|settings| settings.expiry == trunkline_core::Expiry::Close);
+    let expires = session.expires.filter(|_| live && ends);
     key.push(expires.map_or(u64::MAX, |at| (at - seen.now).0));
     key.push(match session.ended {
         None => 0,
@@ -188,8 +225,7 @@ fn key_session(seen: &History, session: &Session, names: &mut Names, key: &mut V
     };
     key.push(session.stopped.map_or(u64::MAX, earlier));
     key.extend([session.queue as u64, session.queue_lost as u64, session.lost as u64]);
-    let share = seen.settings.link.share_bytes;
-    if share < usize::MAX {
+    if let Some(share) = longest.share() {
         key.push(seen.spent(session).min(share) as u64);
     }
     match session.opened {
@@ -197,27 +233,30 @@ fn key_session(seen: &History, session: &Session, names: &mut Names, key: &mut V
         Some(opened) if seen.is_up(opened.link) => {
             key.push(2 | u64::from(opened.again) << 2 | u64::from(opened.confirmed) << 3);
             key.push(if opened.again {
-                age(seen.now, opened.at, bounded(seen.settings.crossing_window))
+                age(seen.now, opened.at, longest.of(|settings| settings.crossing_window))
             } else {
                 0
             });
         }
         Some(_) => key.push(1),
     }
-    let gap = seen.settings.reopen_gap;
-    let left = |left: Option<Time>| left.map_or(u64::MAX, |at| age(seen.now, at, gap));
+    let until = |free: Option<Time>| free.map_or(u64::MAX, |at| (at - seen.now).0);
     match session.close {
         Close::NotDue => key.push(0),
         Close::Owed => key.push(1),
-        Close::Said { end, left: None } => key.extend([2, end - seen.link.sent]),
-        Close::Said { left: at, .. } => key.extend([3, left(at)]),
-        Close::Confirmed { left: at } => key.extend([4, left(at)]),
+        Close::Said { end, free: None } => key.extend([2, end - seen.link.sent]),
+        Close::Said { free, .. } => key.extend([3, until(free)]),
+        Close::Confirmed { free } => key.extend([4, until(free)]),
     }
-    for messages in [&*session.line, &*session.kept, &session.sent] {
+    for messages in [&*session.line, &*session.kept] {
         key.push(messages.len() as u64);
         for msg in messages {
             key.extend([names.message(msg.number), msg.size as u64]);
         }
+    }
+    key.push(session.sent.len() as u64);
+    for (msg, redeliver) in &session.sent {
+        key.extend([names.message(msg.number), msg.size as u64, *redeliver as u64]);
     }
 }
 
@@ -233,16 +272,18 @@ fn key_turns(seen: &History, turns: &Turns, names: &mut Names, key: &mut Vec<u64
     key.push(u64::MAX);
 }
 
-fn key_link(link: &Link, seen: &History, names: &mut Names, key: &mut Vec<u64>) {
-    let (settings, now) = (&seen.settings.link, seen.now);
+fn key_link(link: &Link, seen: &History, longest: Longest<'_>, names: &mut Names, key: &mut Vec<u64>) {
+    let now = seen.now;
     key.push(link.state as u64 | (link.phase as u64) << 2 | u64::from(link.id.0 == 0) << 4);
     if link.state == LinkState::Gone {
-        key.extend(ages(now, link.since, settings.redial_min.max(settings.backoff_max)));
+        let wait = longest.of(|settings| settings.link.redial_min.max(settings.link.backoff_max));
+        key.extend(ages(now, link.since, wait));
     }
     if link.state != LinkState::Up {
         return;
     }
     key.extend([link.queued() as u64, u64::from(link.full) << 1 | u64::from(link.told_full)]);
+    key.push(link.leaves_by.map_or(u64::MAX, |by| (by - now).0));
     for Batch { events, .. } in [&link.unpinged, &link.pinged] {
         key.push(events.len() as u64);
         for Emitted { session, what } in events {
@@ -251,11 +292,14 @@ fn key_link(link: &Link, seen: &History, names: &mut Names, key: &mut Vec<u64>) 
         }
     }
     if let Some(first) = link.unpinged.since {
-        key.extend(ages(now, first, settings.confirm_delay));
+        key.extend(ages(now, first, longest.of(|settings| settings.link.confirm_delay)));
     }
     match link.ping {
-        Some((_, at)) => key.extend(ages(now, at, bounded(settings.pong_timeout))),
-        None => key.extend([u64::MAX, age(now, link.calm_since, bounded(settings.ping_interval))]),
+        Some((_, at)) => key.extend(ages(now, at, longest.of(|settings| settings.link.pong_timeout))),
+        None => {
+            let interval = longest.of(|settings| settings.link.ping_interval);
+            key.extend([u64::MAX, age(now, link.calm_since, interval)]);
+        }
     }
     key.push(u64::from(link.announcing.is_some()));
     for session in seen.sessions.iter() {

@@ -302,6 +302,12 @@ pub const CASES: &[&str] = &[
     "action ignored",
     "late deadline",
     "slot used again",
+    "change",
+    "change in a spread",
+    "move",
+    "move while dialling",
+    "left in good order",
+    "left in time",
 ];
 
 /// Counts what a step reached; `seen` is before it.
@@ -315,6 +321,15 @@ pub fn count(reached: &mut Reached, seen: &History, input: &Given, said: &[Said]
     }
     if matches!(input, Input::LinkUp { link } if seen.link.id == *link && seen.spread.is_some()) {
         hit("spread stopped");
+    }
+    let away = seen.link.state != LinkState::Up;
+    match input {
+        Input::Settings(_) if seen.drain.is_none() => {
+            hit(if seen.spread.is_some() && away { "change in a spread" } else { "change" });
+        }
+        Input::Redial if seen.drain.is_none() && !away => hit("move"),
+        Input::Redial if seen.link.state == LinkState::Dialled => hit("move while dialling"),
+        _ => {}
     }
     if matches!(input, Input::WallClockStepped { .. }) {
         hit("wall clock stepped");
@@ -410,6 +425,12 @@ pub fn count(reached: &mut Reached, seen: &History, input: &Given, said: &[Said]
             Said::OutageSpread { .. } if seen.link.state != LinkState::Up => hit("outage spread"),
             Said::Empty { .. } => hit("empty"),
             Said::LinkFull => hit("link full"),
+            Said::CloseLink(_)
+                if !seen.empty && !said.iter().any(|said| matches!(said, Said::Empty { .. })) =>
+            {
+                hit("left in good order");
+            }
+            Said::Abort(_) if seen.link.leaves_by.is_some_and(|by| by <= seen.now) => hit("left in time"),
             Said::Ignored { .. } => hit("action ignored"),
             _ => {}
         }

@@ -74,6 +74,19 @@ impl Bytes<'_> {
     }
 }
 
+/// Of each span and share that [`Bytes::settings`] may choose, the longest that ends.
+pub fn longest() -> Settings {
+    let mut settings = Settings { reopen_gap: Millis(5), crossing_window: Millis(8), ..Settings::default() };
+    settings.link.redial_min = Millis(5);
+    settings.link.backoff_max = Millis(20);
+    settings.link.share_bytes = 100;
+    settings.link.confirm_delay = Millis(3);
+    settings.link.ping_interval = Millis(30);
+    settings.link.pong_timeout = Millis(40);
+    settings.outage.grace = Millis(40);
+    settings
+}
+
 impl World {
     /// The next move that the bytes choose; `None` when they are used up. `deadline` is the machine's.
     pub fn next(&mut self, bytes: &mut Bytes<'_>, deadline: Option<Time>) -> Option<Move> {
@@ -179,6 +192,11 @@ impl World {
             }
             28 => match bytes.byte()? {
                 0..=19 => Some(Input::Drain),
+                100..=139 => {
+                    let settings = bytes.settings();
+                    Some(self.change(settings))
+                }
+                140..=159 => Some(Input::Redial),
                 kick @ 200..=255 => {
                     let count = self.peers.len();
                     (count > 0).then(|| Input::Kick { session: self.peers[kick % count].id })

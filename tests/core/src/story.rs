@@ -29,6 +29,7 @@ pub use self::world::{Payload, user_of};
 ///
 /// A step panics where the story makes no sense, such as when it names a client that never came.
 pub struct Story {
+    settings: Settings,
     endpoint: Endpoint<Payload>,
     now: Time,
     binary: Binary,
@@ -64,7 +65,8 @@ impl Story {
         change(&mut settings);
         let mut story = Story {
             transcript: words::changed_settings(&settings),
-            endpoint: Endpoint::new(settings, Time(0)),
+            endpoint: Endpoint::new(settings.clone(), Time(0)),
+            settings,
             now: Time(0),
             binary: Binary::Text,
             world: World::new(),
@@ -304,6 +306,19 @@ impl Story {
     /// The gateway is told to stop.
     pub fn drains(&mut self) -> &mut Self {
         self.happens("the gateway is told to stop", Input::Drain)
+    }
+
+    /// An operator changes settings.
+    pub fn changes(&mut self, change: impl FnOnce(&mut Settings)) -> &mut Self {
+        change(&mut self.settings);
+        let input = Input::Settings(self.settings.clone().into());
+        let said = words::input(&input, |_| String::new());
+        self.happens(&said, input)
+    }
+
+    /// An operator moves the backend.
+    pub fn moves(&mut self) -> &mut Self {
+        self.happens("an operator moves the backend", Input::Redial)
     }
 
     // --- Telling ---

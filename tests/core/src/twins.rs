@@ -8,7 +8,7 @@ use crate::{
     drive::{Failure, Line},
     laws::{Law, Violation},
     said::{Msg, Said, tell},
-    scenario::Bytes,
+    scenario::{Bytes, longest},
     world::{Memory, Move, World},
 };
 
@@ -48,7 +48,7 @@ impl Twin {
 
     fn key(&self) -> (Vec<u64>, Names) {
         let (mut key, mut names) = (Vec::new(), Names::default());
-        self.endpoint.key(&mut names, &mut key);
+        self.endpoint.key(&[longest()], &mut names, &mut key);
         (key, names)
     }
 

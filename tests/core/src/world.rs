@@ -253,6 +253,12 @@ impl World {
         self.queue.len() + self.wire.len() + self.application.len()
     }
 
+    /// An operator changes settings. With a crossing window that ends, a backend may always have lagged beyond it.
+    pub fn change(&mut self, settings: Settings) -> Given {
+        self.window = self.window.min(settings.crossing_window);
+        Input::Settings(settings.into())
+    }
+
     // --- The backend ---
 
     /// The backend's library reads the wire to its end.
@@ -438,6 +444,10 @@ impl World {
                 Said::ResumeAll => self.stop_all = false,
                 Said::Dial(link) => (self.link, self.state) = (*link, LinkState::Dialled),
                 Said::Abort(_) => self.breaks(),
+                // At the end of a drain nobody looks any more.
+                Said::CloseLink(_) if !said.iter().any(|one| matches!(one, Said::Empty { .. })) => {
+                    self.breaks();
+                }
                 _ => {}
             }
         }

@@ -514,3 +514,43 @@ fn the_reference_sees_what_is_missing_and_what_is_wrong() {
     story.goes_on(0, Input::LinkDown { link: LINK }, &[Said::Phase(LinkPhase::Down)]);
     wrong(story, 0, message(0, 1), &[Said::OutageSpread { sessions: 2 }]);
 }
+
+// ---- Settings that change, a backend that moves -----------------------------------------------------------------
+
+#[test]
+fn a_link_that_is_left_may_not_stay_once_all_is_confirmed() {
+    let story = Story::new(&settings());
+    story.ends_badly(1, Input::Redial, &[Said::LinkFull], Law::Progress13);
+}
+
+#[test]
+fn a_link_may_not_be_closed_that_is_not_left() {
+    let story = Story::new(&settings());
+    let said = [Said::CloseLink(LINK), Said::Phase(LinkPhase::Down)];
+    story.ends_badly(1, ask("ann", 0), &said, Law::Drain15);
+}
+
+#[test]
+fn a_link_that_is_left_may_not_be_dropped_before_its_time() {
+    let mut story = Story::new(&settings());
+    story.goes_on(1, ask("ann", 0), &[Said::Admit(id(0)), open("ann", 0)]);
+    let said = [Said::Abort(LINK), Said::Phase(LinkPhase::Down)];
+    story.ends_badly(2, Input::Redial, &said, Law::PingDiscipline);
+}
+
+#[test]
+fn law_10_what_was_kept_when_it_went_may_not_be_lost_by_a_change() {
+    let again = Settings { redeliver: Redeliver::Unconfirmed, ..settings() };
+    let mut story = Story::with_ann_and_bob(&again);
+    story.goes_on(1, message(0, 1), &[event("ann", 0, What::Message(msg(1)))]);
+    story.goes_on(2, Input::Settings(settings().into()), &[]);
+    let said = [Said::Phase(LinkPhase::Down), Said::Unconfirmed { messages: 1 }];
+    story.ends_badly(3, Input::LinkDown { link: LINK }, &said, Law::NoSilentLoss10);
+}
+
+#[test]
+fn law_15_settings_do_not_change_what_drains() {
+    let mut story = Story::with_ann_and_bob(&settings());
+    story.goes_on(1, Input::Drain, &[]);
+    story.ends_badly(2, Input::Settings(settings().into()), &[Said::StopAll], Law::Drain15);
+}

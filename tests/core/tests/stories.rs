@@ -940,6 +940,102 @@ fn who_waits_for_the_link_is_read_again_when_it_breaks_but_for_who_has_parked_en
     );
 }
 
+// ---- An operator changes settings, or moves the backend ---------------------------------------------------------
+
+#[test]
+fn a_bound_that_becomes_smaller_binds_what_comes_from_then_on() {
+    told!(
+        Story::before_the_first_link(|_| {})
+            .comes("ann")
+            .comes("bob")
+            .says("ann", "as much as it may be")
+            .says("bob", "five")
+            .changes(|set| (set.sessions_max, set.parked_bytes_max) = (1, 64 + 10))
+            .says("ann", "later")
+            .says("bob", "read, and the last")
+            .says("bob", "later")
+            .comes("cid")
+            .changes(|set| set.parked_bytes_max = 64 << 10)
+            .link_up()
+            .after(50)
+    );
+}
+
+#[test]
+fn what_has_gone_out_is_sent_again_if_that_was_so_when_it_went() {
+    told!(
+        Story::new()
+            .comes("ann")
+            .after(50)
+            .says("ann", "once at most")
+            .changes(|set| set.redeliver = Redeliver::Unconfirmed)
+            .says("ann", "once at least")
+            .changes(|set| set.redeliver = Redeliver::Never)
+            .says("ann", "once at most, too")
+            .link_breaks()
+            .after(500)
+    );
+}
+
+#[test]
+fn who_was_to_be_closed_is_held_where_the_grace_becomes_longer() {
+    told!(
+        Story::with(|set| (set.outage.grace, set.outage.spread) = (Millis(1_000), Millis(400)))
+            .comes("ann")
+            .comes("bob")
+            .after(50)
+            .backend_vanishes()
+            .link_breaks()
+            .after(1_200)
+            .changes(|set| set.outage.grace = Millis(60_000))
+            .after(1_000)
+            .comes("cid")
+    );
+}
+
+#[test]
+fn a_gap_that_becomes_longer_holds_for_closes_that_leave_from_then_on() {
+    told!(
+        Story::new()
+            .comes("ann")
+            .after(50)
+            .comes("ann#2")
+            .after(10)
+            .changes(|set| set.reopen_gap = Millis(500))
+            .after(100)
+            .comes("ann#3")
+            .after(600)
+    );
+}
+
+#[test]
+fn a_backend_that_moves_has_confirmed_all_and_hears_no_more() {
+    told!(
+        Story::new()
+            .comes("ann")
+            .comes("bob")
+            .after(50)
+            .says("ann", "to the old one")
+            .moves()
+            .says("ann", "to the new one")
+            .leaves("bob")
+            .after(500)
+    );
+}
+
+#[test]
+fn a_backend_that_moves_and_does_not_answer_is_left_when_its_time_is_up() {
+    told!(
+        Story::new()
+            .comes("ann")
+            .after(50)
+            .stalls_link()
+            .says("ann", "nobody takes this")
+            .moves()
+            .after(2_500)
+    );
+}
+
 #[test]
 fn who_leaves_while_the_link_is_full_is_not_announced_after_its_gap() {
     told!(

@@ -12,6 +12,8 @@ mod admin;
 pub mod clock;
 #[path = "../../../shell/src/config/mod.rs"]
 pub mod config;
+#[path = "../../../shell/src/crew.rs"]
+mod crew;
 #[path = "../../../shell/src/endpoint/mod.rs"]
 pub mod endpoint;
 #[path = "../../../shell/src/files.rs"]
@@ -30,6 +32,10 @@ pub mod pulse;
 pub mod random;
 #[path = "../../../shell/src/recording/mod.rs"]
 pub mod recording;
+#[path = "../../../shell/src/reload/mod.rs"]
+pub mod reload;
+#[path = "../../../shell/src/series.rs"]
+mod series;
 #[path = "../../../shell/src/server/mod.rs"]
 mod server;
 #[path = "../../../shell/src/spans/mod.rs"]

@@ -4,7 +4,7 @@ use alloc::{borrow::ToOwned, string::String};
 
 use super::*;
 use crate::{
-    Identity, Input, LinkId, Output, SessionId, Settings, Time,
+    Identity, Input, LinkId, Output, Redeliver, SessionId, Settings, Time,
     language::{Action, Data},
 };
 
@@ -113,15 +113,12 @@ macro_rules! found {
 
 found! {
     a_deadline_in_the_past: "a deadline lies in the past", in_an_outage, |it| it.now = Time(500);
-    more_slots_than_sessions: "more slots than sessions", in_an_outage, |it| it.settings.sessions_max = 3;
 
     bytes_that_nobody_parked: "parked bytes", in_an_outage, |it| it.parked_bytes += 1;
     bytes_that_no_client_has: "queues of live clients", in_an_outage, |it| it.client_bytes += 1;
     bytes_that_no_closed_client_has: "queues of those that close", in_an_outage, |it| it.closing_bytes += 1;
     bytes_that_nobody_sends_again: "bytes to be sent again", in_an_outage, |it| it.again_bytes += 1;
     a_debt_that_nobody_has: "owed something", in_an_outage, |it| it.owing += 1;
-    messages_sent_again_against_the_settings: "though they are not to be", in_an_outage,
-        |it| it.settings.redeliver = Redeliver::Never;
 
     a_live_session_that_is_not_listed: "the list of live sessions", in_an_outage,
         |it| it.live.remove(&mut it.sessions, ANN);

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::super::{Config, Key, keys};
+use super::super::{Config, Key, effect, keys};
 use super::SECRET;
 
 fn docs() -> PathBuf {
@@ -28,7 +28,8 @@ pub(super) fn row(key: &Key) -> String {
         None if key.required => "required".to_owned(),
         None => "none".to_owned(),
     };
-    format!("| `{}` | {} | {default} | {} |", key.name, key.kind, key.range)
+    let reload = effect(&key.name).name().replace('_', " ");
+    format!("| `{}` | {} | {default} | {} | {reload} |", key.name, key.kind, key.range)
 }
 
 #[test]

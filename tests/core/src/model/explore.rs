@@ -93,7 +93,7 @@ pub fn explore(spec: &Spec, most: usize) -> Result<Explored, Box<Failure>> {
     };
     let start =
         State::new(spec, &mut Trail::default()).map_err(|violation| search.failure(0, &[], violation))?;
-    search.seen.insert(fingerprint(&start, &mut Vec::new()).0, 0);
+    search.seen.insert(fingerprint(spec, &start, &mut Vec::new()).0, 0);
     let (mut level, mut depth) = (vec![(0, start)], 0);
     loop {
         level = search.further(level, most)?;
@@ -173,9 +173,9 @@ impl Search<'_> {
     fn successors(&self, state: &State) -> Outcome {
         let mut trail = Trail::default();
         let mut key = Vec::with_capacity(256);
-        let names = state.key(&mut key);
+        let names = state.key(self.spec, &mut key);
         if hash(&key).is_multiple_of(PROBED)
-            && let Err(violation) = state.probe(&key, &mut trail)
+            && let Err(violation) = state.probe(self.spec, &key, &mut trail)
         {
             return (trail, Err((Vec::new(), violation)));
         }
@@ -188,7 +188,7 @@ impl Search<'_> {
                 return (trail, Err((vec![step], violation)));
             }
             let fair = index == 0 && step.is_fair(state);
-            let (print, _) = fingerprint(&next, &mut key);
+            let (print, _) = fingerprint(self.spec, &next, &mut key);
             let known = self.seen.contains_key(&print) && !print.is_multiple_of(TWINS.into());
             successors.push(Successor { step, key: print, fair, state: (!known).then_some(next) });
         }
@@ -231,7 +231,7 @@ impl Search<'_> {
     /// Equal keys stay equal, and what is said is the same but for names, whatever happens next.
     fn alike(&self, one: &State, other: &State) -> Result<(), String> {
         let (mut of_one, mut of_other) = (Vec::new(), Vec::new());
-        let (names_one, names_other) = (one.key(&mut of_one), other.key(&mut of_other));
+        let (names_one, names_other) = (one.key(self.spec, &mut of_one), other.key(self.spec, &mut of_other));
         if of_one != of_other {
             return Err("two different keys have the same hash".to_owned());
         }
@@ -247,7 +247,7 @@ impl Search<'_> {
                 let (mut key, mut said_key, mut names) = (Vec::new(), Vec::new(), names.clone());
                 let said = trail.log.iter().flatten().flat_map(|(_, _, said)| said);
                 said.for_each(|said| said.key(&mut names, &mut said_key));
-                state.key(&mut key);
+                state.key(self.spec, &mut key);
                 let wait = state.due().map(|due| due - state.world.now);
                 (kept, said_key, key, wait)
             };
@@ -307,14 +307,14 @@ impl Search<'_> {
         let mut state = State::new(self.spec, trail)?;
         let mut key = Vec::new();
         for step in self.way(from).iter().chain(steps) {
-            let names = state.key(&mut key);
+            let names = state.key(self.spec, &mut key);
             state.take(self.spec, &names, *step, trail)?;
         }
         if steps.is_empty() {
-            state.key(&mut key);
-            state.probe(&key, trail)?;
+            state.key(self.spec, &mut key);
+            state.probe(self.spec, &key, trail)?;
             for _ in 0..50 {
-                let names = state.key(&mut key);
+                let names = state.key(self.spec, &mut key);
                 let next = state.steps(self.spec, &names).first().copied();
                 let Some(step) = next.filter(|step| step.is_fair(&state)) else { break };
                 state.take(self.spec, &names, step, trail)?;
@@ -325,8 +325,8 @@ impl Search<'_> {
 }
 
 /// The hash of a state's key: wide enough that two states never share it by chance.
-fn fingerprint(state: &State, key: &mut Vec<u64>) -> (u128, Names) {
-    let names = state.key(key);
+fn fingerprint(spec: &Spec, state: &State, key: &mut Vec<u64>) -> (u128, Names) {
+    let names = state.key(spec, key);
     (hash(key), names)
 }
 

@@ -16,7 +16,7 @@ use trunkline_core::{
 
 pub use self::explore::{Explored, explore};
 use crate::{
-    canon::{Keyed, Names},
+    canon::{Names, key_history},
     drive::{Line, Reached, count},
     history::History,
     laws::{Law, Laws, Violation},
@@ -51,6 +51,10 @@ pub struct Spec {
     pub tokens: &'static [Option<u64>],
     /// Whether the wall clock is set, forwards and backwards.
     pub clock: bool,
+    /// The settings that an operator changes to, and back.
+    pub later: Option<Settings>,
+    /// Whether an operator moves the backend.
+    pub moves: bool,
     /// Whether an operator closes clients.
     pub kicks: bool,
     /// Whether the gateway may be told to stop.
@@ -59,6 +63,13 @@ pub struct Spec {
     pub ticks: bool,
     /// Whether deadlines are handled late.
     pub late: bool,
+}
+
+impl Spec {
+    /// The settings that may yet come.
+    fn may_come(&self) -> Vec<Settings> {
+        self.later.iter().chain(self.later.as_ref().map(|_| &self.settings)).cloned().collect()
+    }
 }
 
 /// What happens next.
@@ -96,6 +107,10 @@ pub enum Step {
     Clock(i8),
     /// A millisecond passes.
     Tick,
+    /// An operator changes settings.
+    Change,
+    /// An operator moves the backend.
+    Redial,
     /// The gateway is told to stop.
     Drain,
 }
@@ -139,11 +154,13 @@ impl State {
     }
 
     /// The machine's key, then what else is in the state; and who has which number in it.
-    fn key(&self, key: &mut Vec<u64>) -> Names {
+    fn key(&self, spec: &Spec, key: &mut Vec<u64>) -> Names {
+        let (later, changed) = (spec.may_come(), spec.later.as_ref() == Some(&self.seen().settings));
         let mut names = Names::default();
         key.clear();
-        self.endpoint.key(&mut names, key);
-        self.seen().key(&mut names, key);
+        self.endpoint.key(&later, &mut names, key);
+        key.push(u64::from(changed));
+        key_history(self.seen(), &later, &mut names, key);
         self.world.key(&mut names, self.seen().pings, key);
         names
     }
@@ -194,6 +211,10 @@ impl State {
         steps.extend((spec.ticks && self.due().is_none_or(|due| due > soon)).then_some(Step::Tick));
         steps.extend((spec.drains && self.seen().drain.is_none()).then_some(Step::Drain));
         steps.extend((world.state != LinkState::Gone && keeps_up).then_some(Step::LinkDown));
+        let goes_on = self.seen().drain.is_none();
+        steps.extend((spec.later.is_some() && goes_on).then_some(Step::Change));
+        let there = world.state != LinkState::Gone && keeps_up && self.seen().link.leaves_by.is_none();
+        steps.extend((spec.moves && goes_on && there).then_some(Step::Redial));
         let live = || self.seen().sessions.iter().filter(|session| session.is_live());
         let expiries = || live().filter_map(|session| session.expires);
         let forward = spec.clock && expiries().any(|at| at > world.now);
@@ -275,6 +296,11 @@ impl State {
                 world.now = world.now + Millis(1);
                 Some(Input::Deadline)
             }
+            Step::Change => {
+                let later = spec.later.as_ref().filter(|later| self.laws.history().settings != **later);
+                Some(world.change(later.unwrap_or(&spec.settings).clone()))
+            }
+            Step::Redial => Some(Input::Redial),
             Step::Drain => Some(Input::Drain),
         };
         match input {
@@ -302,14 +328,14 @@ impl State {
     }
 
     /// 7 and stale ids: what names nothing that is there changes nothing. The key stays what it is.
-    fn probe(&self, key: &[u64], to: &mut Trail) -> Result<(), Violation> {
+    fn probe(&self, spec: &Spec, key: &[u64], to: &mut Trail) -> Result<(), Violation> {
         let mut probed = self.clone();
         let mut after = Vec::with_capacity(key.len());
         for kind in 0..World::HOSTILE {
             let input = self.world.hostile(kind, 0);
             probed.tell(input.clone(), to)?;
             after.clear();
-            probed.endpoint.key(&mut Names::default(), &mut after);
+            probed.endpoint.key(&spec.may_come(), &mut Names::default(), &mut after);
             if after != key[..after.len()] {
                 let what = format!("{input:?} changes what can still matter");
                 return Err(Violation { law: Law::BadActions7, at: self.world.now, what });

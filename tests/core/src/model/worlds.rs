@@ -1,7 +1,8 @@
 //! The worlds that are exhausted: what there is in each, and that each pair of features is together in one.
 
 use trunkline_core::{
-    DrainSettings, Duplicates, LinkSettings, Millis, OutagePolicy, OutageSettings, Redeliver, Settings,
+    DrainSettings, Duplicates, Expiry, LinkSettings, Millis, OutagePolicy, OutageSettings, Redeliver,
+    Settings,
 };
 
 use super::Spec;
@@ -56,11 +57,15 @@ pub enum Feature {
     Share,
     /// An operator closes clients.
     Kicks,
+    /// An operator changes settings, and changes them back.
+    Changes,
+    /// An operator moves the backend.
+    Moves,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Feature; 23] = [
+    pub const ALL: [Feature; 25] = [
         Feature::Users,
         Feature::Messages,
         Feature::Closes,
@@ -84,6 +89,8 @@ impl Feature {
         Feature::Ticks,
         Feature::Share,
         Feature::Kicks,
+        Feature::Changes,
+        Feature::Moves,
     ];
 
     fn add(self, spec: &mut Spec) {
@@ -120,6 +127,9 @@ impl Feature {
             Feature::Late => spec.late = true,
             Feature::Ticks => spec.ticks = true,
             Feature::Kicks => spec.kicks = true,
+            // Once all others have been added.
+            Feature::Changes => {}
+            Feature::Moves => spec.moves = true,
             Feature::Share => (spec.messages, settings.link.share_bytes) = (2, 1),
         }
     }
@@ -202,11 +212,45 @@ fn world(sessions: usize, features: &[Feature]) -> Spec {
         sends: false,
         tokens: &[None],
         clock: false,
+        later: None,
+        moves: false,
         kicks: false,
         drains: false,
         ticks: false,
         late: false,
     };
     features.iter().for_each(|feature| feature.add(&mut spec));
+    if features.contains(&Feature::Changes) {
+        let mut later = otherwise(&spec.settings);
+        if spec.clock {
+            // How long ago an ignored token expired is without end, and matters once the clock is set back.
+            later.expiry = spec.settings.expiry;
+        }
+        spec.later = Some(later);
+    }
     spec
+}
+
+/// Other settings than these: what can be said in two ways is said in the other, what is wide is narrow, a gap is longer.
+fn otherwise(settings: &Settings) -> Settings {
+    let mut other = settings.clone();
+    other.sessions_max = 1;
+    other.reopen_gap = Millis(settings.reopen_gap.0 + 1);
+    other.duplicates = match settings.duplicates {
+        Duplicates::TakeOver => Duplicates::Reject,
+        Duplicates::Reject => Duplicates::TakeOver,
+    };
+    other.redeliver = match settings.redeliver {
+        Redeliver::Never => Redeliver::Unconfirmed,
+        Redeliver::Unconfirmed => Redeliver::Never,
+    };
+    other.expiry = Expiry::Ignore;
+    other.outage.policy = match settings.outage.policy {
+        OutagePolicy::Hold => OutagePolicy::Close,
+        OutagePolicy::Close => OutagePolicy::Hold,
+    };
+    (other.parked_bytes_max, other.parked_bytes_total_max) = (1, 65);
+    (other.client_queue_bytes_max, other.client_queue_bytes_total_max) = (1, 1);
+    (other.link.high_bytes, other.link.low_bytes, other.link.share_bytes) = (12, 6, 1);
+    other
 }

@@ -19,8 +19,12 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use tokio::runtime::{Builder, LocalOptions};
-use trunkline::{config::Config, gateway::Gateway, log};
+use tokio::{
+    runtime::{Builder, LocalOptions},
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
+use trunkline::{config::Config, gateway::Gateway, log, reload::Source};
 
 use crate::rig::Program;
 
@@ -101,11 +105,19 @@ fn campaign(cli: &Cli) -> io::Result<bool> {
     Ok(report.faults().is_empty())
 }
 
-/// Runs a gateway until it is killed.
-fn serve(config: &Path) -> io::Result<bool> {
-    let config = Config::load(config, |_| None).map_err(|problems| io::Error::other(problems.to_string()))?;
+/// Runs a gateway until it is killed; at SIGHUP it reads its configuration again.
+fn serve(file: &Path) -> io::Result<bool> {
+    let config = Config::load(file, |_| None).map_err(|problems| io::Error::other(problems.to_string()))?;
     log::start(&config.log);
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    runtime.block_on(Gateway::new(config).run(|_| {}, std::future::pending()))?;
+    runtime.block_on(async {
+        let mut hangups = signal(SignalKind::hangup())?;
+        let (wanted, come) = mpsc::channel(1);
+        tokio::task::spawn_local(async move {
+            while hangups.recv().await.is_some() && wanted.send(()).await.is_ok() {}
+        });
+        let source = Source { file: file.to_owned(), wanted: come, begins: || {}, ends: || {} };
+        Gateway::new(config).reloaded_from(source).run(|_| {}, std::future::pending()).await
+    })?;
     Ok(true)
 }

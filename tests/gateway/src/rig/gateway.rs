@@ -1,6 +1,14 @@
 //! The gateway under test.
 
-use std::{fs, io, net::SocketAddr, path::Path, thread, time::Duration};
+use std::{
+    env, fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::Duration,
+};
 
 use serde_json::Value;
 use tokio::{
@@ -8,12 +16,18 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::sleep,
 };
-use trunkline::gateway::{Gateway as Program, Listening};
+use trunkline::{
+    gateway::{Gateway as Program, Listening},
+    reload::Source,
+};
 
 use super::{Answer, Handshake, Operator, Raw, Setup, within};
 
 /// Between two looks at what nobody tells.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Gateways that this process has started.
+static STARTED: AtomicU64 = AtomicU64::new(0);
 
 /// A gateway that runs on threads of its own. Once it is dropped it drains, and nobody waits for that.
 #[derive(Debug)]
@@ -21,6 +35,9 @@ pub struct Gateway {
     listening: Listening,
     stop: Option<oneshot::Sender<()>>,
     recordings: mpsc::Sender<()>,
+    /// Where it reads its configuration again, and what tells it to.
+    file: PathBuf,
+    hangups: mpsc::Sender<()>,
     ended: oneshot::Receiver<io::Result<()>>,
 }
 
@@ -33,7 +50,11 @@ impl Gateway {
     pub async fn start(setup: &Setup) -> Gateway {
         super::laws::insist();
         let (recordings, wanted) = mpsc::channel(1);
-        let program = Program::new(setup.config()).recorded_when(wanted);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let file = env::temp_dir().join(format!("trunkline-gateway-{}-{number}.toml", process::id()));
+        let (hangups, hung_up) = mpsc::channel(1);
+        let source = Source { file: file.clone(), wanted: hung_up, begins: || {}, ends: || {} };
+        let program = Program::new(setup.config()).recorded_when(wanted).reloaded_from(source);
         let (ready, listening) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let (end, ended) = oneshot::channel();
@@ -49,7 +70,7 @@ impl Gateway {
             let _ = end.send(result);
         });
         let listening = within("the gateway listens", listening).await.expect("the gateway listens");
-        Gateway { listening, stop: Some(stop), recordings, ended }
+        Gateway { listening, stop: Some(stop), recordings, file, hangups, ended }
     }
 
     /// Where it listens for clients.
@@ -79,6 +100,43 @@ impl Gateway {
     /// Tells it to stop.
     pub fn drain(&mut self) {
         drop(self.stop.take());
+    }
+
+    /// Where it reads its configuration again.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Puts something else into the file that it reads again, whole at any moment.
+    ///
+    /// # Panics
+    ///
+    /// There is no room for a small file.
+    pub fn configure(&self, text: &str) {
+        let part = self.file.with_extension("part");
+        fs::write(&part, text).expect("a small file can be written");
+        fs::rename(&part, &self.file).expect("it can be put in its place");
+    }
+
+    /// Tells it as SIGHUP does to read its configuration again.
+    ///
+    /// # Panics
+    ///
+    /// It has ended.
+    pub async fn hang_up(&self) {
+        self.hangups.send(()).await.expect("the gateway runs");
+    }
+
+    /// Has it read this configuration, which is right, and returns what has changed.
+    ///
+    /// # Panics
+    ///
+    /// It is not reloaded.
+    pub async fn reload(&self, setup: &Setup) -> Value {
+        self.configure(&setup.text());
+        let answer = self.operator().act("POST", "/api/v1/reload", None).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
     }
 
     /// Has it write down what has happened lately, into this folder of its configuration. Returns the recording of the
@@ -144,5 +202,12 @@ impl Gateway {
             }
         };
         within(&format!("readyz says: {what}"), asked).await;
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // It may never have been written.
+        let _ = fs::remove_file(&self.file);
     }
 }

@@ -97,6 +97,26 @@ impl Process {
         self.address
     }
 
+    /// Puts something else into its configuration, and sends it SIGHUP.
+    ///
+    /// # Panics
+    ///
+    /// It has ended.
+    pub fn reconfigure(&self, text: &str) {
+        fs::write(self.files.join("trunkline.toml"), text).expect("a small file can be written");
+        let sent = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status();
+        assert!(sent.expect("there is a kill").success(), "the gateway has ended");
+    }
+
+    /// How many threads it has (`/proc/PID/task`).
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
+    pub fn threads(&self) -> io::Result<usize> {
+        Ok(fs::read_dir(format!("/proc/{}/task", self.child.id()))?.count())
+    }
+
     /// What it has logged so far, line by line.
     pub fn log(&self) -> Vec<String> {
         self.log.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()

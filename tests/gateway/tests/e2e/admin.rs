@@ -45,6 +45,7 @@ async fn everything_is_answered_as_it_is_described() {
     let id = sessions["sessions"][0]["id"].as_str().expect("ann is there").to_owned();
     operator.until("/api/v1/endpoints/lobby/series", "a second is over", |series| series["from"] != 0).await;
 
+    gateway.configure(&setup(&backend).lobby("idle_timeout", "1h").with("limits.workers", 3).text());
     let description = operator.get("/api/v1/openapi.json").await;
     let asked = [
         ("get", "/api/v1/overview", None),
@@ -55,6 +56,8 @@ async fn everything_is_answered_as_it_is_described() {
         ("get", "/api/v1/sessions", None),
         ("get", "/api/v1/closes", None),
         ("get", "/api/v1/openapi.json", None),
+        ("get", "/api/v1/configuration", None),
+        ("post", "/api/v1/reload", None),
         ("post", "/api/v1/endpoints/{name}/sessions/{id}/close", None),
         ("post", "/api/v1/users/close", Some(json!({ "user": "ann" }))),
         // There is no log in this process: see `the_log_can_be_told_to_say_more`.
@@ -86,6 +89,10 @@ async fn everything_is_answered_as_it_is_described() {
         assert_eq!(answer.status, status, "{wrong}: {answer:?}");
         described(&description, method, path, &answer);
     }
+    gateway.configure("");
+    let answer = operator.act("POST", "/api/v1/reload", None).await;
+    assert_eq!(answer.status, 409, "it is stopping: {answer:?}");
+    described(&description, "post", "/api/v1/reload", &answer);
     let mut all = BTreeSet::new();
     for (path, methods) in description["paths"].as_object().expect("it has paths") {
         all.extend(methods.as_object().expect("methods").keys().map(|method| (method.clone(), path.clone())));

@@ -4,22 +4,21 @@ use std::{collections::VecDeque, rc::Rc, time::Duration};
 
 use tokio::time::interval;
 
-use super::Admin;
 use crate::{
     clock::unix_millis,
     metrics::{Buckets, EndpointMetrics, quantile, since},
-    server::Gate,
+    server::{Desk, Front},
 };
 
 /// Seconds that are kept.
-pub(super) const POINTS_MAX: usize = 300;
+pub(crate) const POINTS_MAX: usize = 300;
 /// Seconds over which latencies are told as of now.
 const RECENT: usize = 60;
 const STEP_MS: u64 = 1_000;
 
 /// The last seconds of one endpoint.
 #[derive(Debug, Default)]
-pub(super) struct Series {
+pub(crate) struct Series {
     points: VecDeque<Point>,
     /// When the last of them ended, in milliseconds of Unix time.
     until: u64,
@@ -30,30 +29,30 @@ pub(super) struct Series {
 
 /// One second.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub(super) struct Point {
-    pub(super) sessions: u64,
-    pub(super) happened: Totals,
-    pub(super) client_to_link: Shares,
-    pub(super) link_to_client: Shares,
+pub(crate) struct Point {
+    pub(crate) sessions: u64,
+    pub(crate) happened: Totals,
+    pub(crate) client_to_link: Shares,
+    pub(crate) link_to_client: Shares,
 }
 
 /// What is counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Totals {
-    pub(super) opens: u64,
-    pub(super) closes: u64,
-    pub(super) refused: u64,
-    pub(super) messages_from_clients: u64,
-    pub(super) messages_to_clients: u64,
-    pub(super) bytes_from_clients: u64,
-    pub(super) bytes_to_clients: u64,
+pub(crate) struct Totals {
+    pub(crate) opens: u64,
+    pub(crate) closes: u64,
+    pub(crate) refused: u64,
+    pub(crate) messages_from_clients: u64,
+    pub(crate) messages_to_clients: u64,
+    pub(crate) bytes_from_clients: u64,
+    pub(crate) bytes_to_clients: u64,
 }
 
 /// Within how many seconds half was done, and 99 %.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub(super) struct Shares {
-    pub(super) p50: Option<f64>,
-    pub(super) p99: Option<f64>,
+pub(crate) struct Shares {
+    pub(crate) p50: Option<f64>,
+    pub(crate) p99: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,12 +62,12 @@ struct Latencies {
 }
 
 impl Totals {
-    fn of(gate: &Gate) -> Self {
-        let metrics = &gate.metrics;
+    fn of(desk: &Desk) -> Self {
+        let metrics = &desk.metrics;
         Totals {
             opens: metrics.opens.get(),
             closes: metrics.closes.all().iter().sum(),
-            refused: gate.answers.refused().iter().map(|(_, count)| count).sum(),
+            refused: desk.answers.refused().iter().map(|(_, count)| count).sum(),
             messages_from_clients: metrics.from_clients.messages.get(),
             messages_to_clients: metrics.to_clients.messages.get(),
             bytes_from_clients: metrics.from_clients.bytes.get(),
@@ -112,19 +111,19 @@ impl Latencies {
 
 impl Series {
     /// A second is over.
-    fn tick(&mut self, gate: &Gate, now: u64) {
-        let (totals, latencies) = (Totals::of(gate), Latencies::of(&gate.metrics));
+    fn tick(&mut self, desk: &Desk, now: u64) {
+        let (totals, latencies) = (Totals::of(desk), Latencies::of(&desk.metrics));
         let before = self.latencies.back().copied().unwrap_or_default();
         let [client_to_link, link_to_client] = latencies.since(&before);
         let happened = totals.since(self.before);
-        let sessions = gate.metrics.load.live.get();
+        let sessions = desk.metrics.load.live.get();
         push(&mut self.points, Point { sessions, happened, client_to_link, link_to_client }, POINTS_MAX);
         push(&mut self.latencies, latencies, RECENT + 1);
         (self.before, self.until) = (totals, now);
     }
 
     /// How long messages took in the last minute: there, and back. Before there was any second, nothing is known.
-    pub(super) fn recent(&self) -> [Shares; 2] {
+    pub(crate) fn recent(&self) -> [Shares; 2] {
         match (self.latencies.front(), self.latencies.back()) {
             // What came before the first second is in it.
             (Some(_), Some(last)) if self.latencies.len() <= RECENT => last.since(&Latencies::default()),
@@ -134,7 +133,7 @@ impl Series {
     }
 
     /// The seconds that began at `since` or later: when the first of them began, when the last ended, and they.
-    pub(super) fn points(&self, since: u64) -> (u64, u64, impl Iterator<Item = &Point> + Clone) {
+    pub(crate) fn points(&self, since: u64) -> (u64, u64, impl Iterator<Item = &Point> + Clone) {
         let newer = (self.until.saturating_sub(since) / STEP_MS).min(self.points.len() as u64);
         let from = if newer == 0 { 0 } else { self.until - newer * STEP_MS };
         (from, self.until, self.points.iter().skip(self.points.len() - newer as usize))
@@ -149,16 +148,15 @@ fn push<T>(to: &mut VecDeque<T>, one: T, max: usize) {
 }
 
 /// Takes note of each second. Seconds that were missed come at once, empty, so that the others keep their places.
-pub(super) async fn keep(admin: Rc<Admin>) {
+pub(crate) async fn keep(front: Rc<Front>) {
     let mut seconds = interval(Duration::from_millis(STEP_MS));
     // The first is at once.
     seconds.tick().await;
     loop {
         seconds.tick().await;
         let now = unix_millis();
-        let mut all = admin.series.borrow_mut();
-        for (series, gate) in all.iter_mut().zip(&admin.front.gates) {
-            series.tick(gate, now);
+        for gate in front.table().all() {
+            gate.desk.series.borrow_mut().tick(&gate.desk, now);
         }
     }
 }

@@ -1,0 +1,112 @@
+//! An operator changes settings while sessions live, or moves the backend.
+//!
+//! What is decided by looking at the settings needs nothing here: the next look finds the new ones. Here is what had been
+//! decided and now would be otherwise.
+
+use alloc::vec::Vec;
+
+use super::{Endpoint, ending::remembered, link::Line};
+use crate::{Output, Payload, Settings, Sink};
+
+impl<P: Payload> Endpoint<P> {
+    /// These settings hold from now on, but for the seed. An endpoint that drains ends as it began to.
+    pub(super) fn change_settings<S: Sink<P> + ?Sized>(&mut self, settings: Settings, out: &mut S) {
+        if self.drain.is_some() {
+            return;
+        }
+        let seed = self.settings.seed;
+        let old = core::mem::replace(&mut self.settings, Settings { seed, ..settings });
+        self.forget_closes(&old);
+        if old.outage != self.settings.outage
+            && let Some(outage) = &mut self.outage
+        {
+            // Who is to be closed, and over how long, is decided anew.
+            outage.spread = None;
+        }
+        self.share_again();
+        self.stop_again(out);
+    }
+
+    /// The last `close` of a user that counted no longer does not begin to count again, and nobody is remembered for
+    /// longer than is of use.
+    fn forget_closes(&mut self, old: &Settings) {
+        let (now, most) = (self.now, self.now + remembered(&self.settings));
+        for user in self.users.iter_mut() {
+            user.closed_at.take_if(|at| *at + old.crossing_window <= now);
+        }
+        for (due, user) in &mut self.forgets {
+            *due = most.max(self.users.get(*user).free_at).min(*due);
+        }
+    }
+
+    /// Whoever has had more than its share waits for the next Ping, and who has not, for the link alone.
+    fn share_again(&mut self) {
+        let backlog: Vec<u32> = self.backlog.iter(&self.sessions).collect();
+        let resting: Vec<u32> = self.resting.iter(&self.sessions).collect();
+        let goes_again = |held: &super::session::Held<P>| !held.again.is_empty();
+        for slot in backlog {
+            if self.has_spent_share(slot) && !self.sessions[slot].held.as_deref().is_some_and(goes_again) {
+                self.backlog.remove(&mut self.sessions, slot);
+                self.resting.push_back(&mut self.sessions, slot);
+            }
+        }
+        for slot in resting.into_iter().filter(|slot| !self.has_spent_share(*slot)).collect::<Vec<_>>() {
+            self.resting.remove(&mut self.sessions, slot);
+            self.backlog.push_back(&mut self.sessions, slot);
+        }
+    }
+
+    /// Whoever has parked as much as it may is not read from, and who may park more is.
+    fn stop_again<S: Sink<P> + ?Sized>(&mut self, out: &mut S) {
+        let live: Vec<u32> = self.live.iter(&self.sessions).collect();
+        for slot in live {
+            let waits = self.backlog.contains(&self.sessions, slot);
+            if waits || self.resting.contains(&self.sessions, slot) {
+                continue;
+            }
+            let parked_bytes = self.sessions[slot].parked_bytes();
+            if parked_bytes > 0 && parked_bytes >= self.settings.parked_bytes_max {
+                self.stop(slot, out);
+            } else {
+                self.resume(slot, out);
+            }
+        }
+        self.stop_all(out);
+    }
+
+    // --- The backend moves ---
+
+    /// The link is left for another. A dial that is under way is given up; one that is to come goes to where the backend
+    /// is then.
+    pub(super) fn redial<S: Sink<P> + ?Sized>(&mut self, out: &mut S) {
+        if self.drain.is_some() {
+            return;
+        }
+        match &mut self.line {
+            Line::Connected(line) => {
+                line.leaves_by.get_or_insert(self.now + self.settings.drain.confirm_timeout);
+            }
+            Line::Dialling { link } => {
+                let link = *link;
+                out.emit(Output::Abort { link });
+                self.redial_later();
+            }
+            Line::Waiting { .. } | Line::Over => {}
+        }
+    }
+
+    /// Leaves a link that is to be left: in good order once all that it has taken is confirmed, else when its time is up.
+    pub(super) fn leave_link<S: Sink<P> + ?Sized>(&mut self, out: &mut S) {
+        let Some(line) = self.line.connected() else { return };
+        let Some(leaves_by) = line.leaves_by else { return };
+        let link = line.id;
+        if line.is_calm() {
+            out.emit(Output::CloseLink { link });
+        } else if leaves_by <= self.now {
+            out.emit(Output::Abort { link });
+        } else {
+            return;
+        }
+        self.break_link(self.now, out);
+    }
+}
