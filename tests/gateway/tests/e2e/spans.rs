@@ -152,7 +152,7 @@ async fn a_handshake_and_its_messages_go_on_with_the_trace_of_whoever_came() {
 async fn who_is_refused_has_a_span_that_says_so() {
     let (backend, mut collector) = (Backend::start().await, Collector::start().await);
     let gateway = Gateway::start(&setup(&backend, collector.address, 1.0, 0.0)).await;
-    let refused = Handshake::of("ann").without("authorization").refused(&gateway).await;
+    let refused = Handshake::of("ann").without("Authorization").refused(&gateway).await;
     assert_eq!(refused.status, 401);
     let (_, span) = collector.next("GET /lobby/{lobby_id}").await;
     assert_eq!(said(&span, "http.response.status_code").as_deref(), Some("401"));
