@@ -430,7 +430,9 @@ pub fn count(reached: &mut Reached, seen: &History, input: &Given, said: &[Said]
             {
                 hit("left in good order");
             }
-            Said::Abort(_) if seen.link.leaves_by.is_some_and(|by| by <= seen.now) => hit("left in time"),
+            Said::Abort(_) if seen.link.leaves_by.is_some() && !said.contains(&Said::PongTimeout) => {
+                hit("left in time");
+            }
             Said::Ignored { .. } => hit("action ignored"),
             _ => {}
         }

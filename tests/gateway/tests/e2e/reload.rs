@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use trunkline::{config::Config, reload::against::against, token::Algorithm};
 use trunkline_gateway_tests::rig::{
     Backend, Client, Gateway, Handshake, Process, Program, Raw, Setup, closed, message, opened, schema,
-    tokens,
+    tokens, within,
 };
 
 fn setup(backend: &Backend) -> Setup {
@@ -297,9 +297,12 @@ async fn a_hundred_reloads_under_traffic_lose_nothing_and_leave_nothing_behind()
         }
         let read =
             |line: &str| line.contains("the configuration was read again") || line.contains("not reloaded");
-        while gateway.log().iter().filter(|line| read(line)).count() <= number {
-            tokio::task::yield_now().await;
-        }
+        let over = async {
+            while gateway.log().iter().filter(|line| read(line)).count() <= number {
+                tokio::task::yield_now().await;
+            }
+        };
+        within("the reload is over", over).await;
         for part in 0..5 {
             backend.expect(&message("ann", &format!("{number}.{part}"))).await;
         }
@@ -315,9 +318,12 @@ async fn a_hundred_reloads_under_traffic_lose_nothing_and_leave_nothing_behind()
         let (files, threads) = (gateway.descriptors().expect("it runs"), gateway.threads().expect("it runs"));
         files <= before.0 + 2 && threads <= before.1 + 2
     };
-    while !is_before() {
-        tokio::task::yield_now().await;
-    }
+    let as_before = async {
+        while !is_before() {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("nothing is left behind", as_before).await;
 }
 
 // ---- What it would change ---------------------------------------------------------------------------------------
