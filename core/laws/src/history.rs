@@ -491,10 +491,8 @@ impl History {
         self.now = self.now.max(now);
         self.due = due;
         match *input {
-            Input::Message { session, payload } => {
-                if self.session(session).is_some_and(Session::is_live) {
-                    self.sessions.change(session, |session| session.line.push_back(payload));
-                }
+            Input::Message { session, payload } if self.session(session).is_some_and(Session::is_live) => {
+                self.sessions.change(session, |session| session.line.push_back(payload));
             }
             Input::Left { session, .. } => {
                 self.sessions.change(session, |session| {
@@ -825,7 +823,7 @@ impl History {
     }
 
     /// Whom to look at after the step.
-    pub(crate) fn to_look_at(&mut self, to: &mut Vec<SessionId>) {
+    pub(crate) fn look_at(&mut self, to: &mut Vec<SessionId>) {
         to.clear();
         self.look_from = self.sessions.to_look_at(self.look_from, self.looks, to);
     }

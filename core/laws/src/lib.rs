@@ -289,7 +289,7 @@ impl Laws {
             judge(history, &step).map_err(broken(*law))?;
         }
         before.after(history, &step).map_err(broken(Law::Reference))?;
-        history.to_look_at(&mut self.looks);
+        history.look_at(&mut self.looks);
         for session in self.looks.iter().filter_map(|id| history.session(*id)) {
             for (law, judge) in OF_SESSION {
                 judge(history, &step, session).map_err(broken(*law))?;

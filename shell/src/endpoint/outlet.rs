@@ -365,7 +365,13 @@ impl Outlet {
                 self.metrics.from_clients.add(payload.len());
                 self.link_passage.note(self.link_queue.end(), payload.read_at, 1);
                 if let (Some(parent), Some(passing)) = (self.trace(session), &mut self.passing) {
-                    passing.to_link(parent, session, payload.len(), self.link_queue.end(), payload.read_at);
+                    passing.goes_to_link(
+                        parent,
+                        session,
+                        payload.len(),
+                        self.link_queue.end(),
+                        payload.read_at,
+                    );
                 }
                 bytes
             }
@@ -492,7 +498,7 @@ impl Sink<Payload> for Outlet {
                 };
                 self.metrics.to_clients.add(bytes);
                 if let (Some(parent), Some(passing)) = (self.trace(session), &mut self.passing) {
-                    passing.to_client(parent, session, bytes);
+                    passing.goes_to_client(parent, session, bytes);
                 }
                 return self.with_client(session, |client| match data {
                     Data::Text(text) => client.queue_message(Opcode::Text, text.as_bytes()),

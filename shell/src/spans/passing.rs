@@ -25,7 +25,7 @@ impl Passing {
     }
 
     /// A client's message was queued for the link, and ends there.
-    pub(crate) fn to_link(
+    pub(crate) fn goes_to_link(
         &mut self,
         parent: Parent,
         session: SessionId,
@@ -54,7 +54,7 @@ impl Passing {
     }
 
     /// A backend's message was queued for a client.
-    pub(crate) fn to_client(&mut self, parent: Parent, session: SessionId, bytes: usize) {
+    pub(crate) fn goes_to_client(&mut self, parent: Parent, session: SessionId, bytes: usize) {
         if self.to_clients.len() < MESSAGES_MAX && self.tracer.wants_message() {
             let message = Message { parent, session, bytes, way: Way::ToClient, lost: false };
             self.to_clients.push(message);
