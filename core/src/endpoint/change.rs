@@ -95,18 +95,12 @@ impl<P: Payload> Endpoint<P> {
         }
     }
 
-    /// Leaves a link that is to be left: in good order once all that it has taken is confirmed, else when its time is up.
+    /// Leaves a link that is to be left once all that it has taken is confirmed. When its time is up it is dropped.
     pub(super) fn leave_link<S: Sink<P> + ?Sized>(&mut self, out: &mut S) {
         let Some(line) = self.line.connected() else { return };
-        let Some(leaves_by) = line.leaves_by else { return };
-        let link = line.id;
-        if line.is_calm() {
-            out.emit(Output::CloseLink { link });
-        } else if leaves_by <= self.now {
-            out.emit(Output::Abort { link });
-        } else {
-            return;
+        if line.leaves_by.is_some() && line.is_calm() {
+            out.emit(Output::CloseLink { link: line.id });
+            self.break_link(self.now, out);
         }
-        self.break_link(self.now, out);
     }
 }

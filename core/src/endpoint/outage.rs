@@ -156,7 +156,7 @@ impl<P: Payload> Endpoint<P> {
         }
     }
 
-    /// Dials, pings, and takes a link for broken that does not answer.
+    /// Dials, pings, takes a link for broken that does not answer, and drops one that was to be left by now.
     pub(super) fn run_link<S: Sink<P> + ?Sized>(&mut self, at: Time, out: &mut S) {
         let (dial_at, ping_due) = match &self.line {
             Line::Waiting { since, attempt } => (Some(self.dial_at(*since, *attempt)), None),
@@ -174,6 +174,10 @@ impl<P: Payload> Endpoint<P> {
                 let link = line.id;
                 tell(out, Fact::PongTimeout);
                 out.emit(Output::Abort { link });
+                self.break_link(at, out);
+            }
+            Line::Connected(line) if line.leaves_by.is_some_and(|due| due <= at) => {
+                out.emit(Output::Abort { link: line.id });
                 self.break_link(at, out);
             }
             Line::Connected(line) if ping_due.is_some_and(|due| due <= at) => {
