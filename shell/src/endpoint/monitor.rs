@@ -23,8 +23,10 @@ use crate::{
     recording::{Breach, Recording},
 };
 
-/// How long after a breach the laws begin anew.
-const PAUSE: Millis = Millis(1_000);
+/// How long after a breach the laws begin anew. To begin takes a while where there are many sessions, so that doubles with
+/// each further breach, up to a minute, until none has come for a minute.
+const PAUSE_FIRST: Millis = Millis(1_000);
+const PAUSE_MAX: Millis = Millis(60_000);
 /// A law that is broken again within this is counted, and no more.
 const TELL_EVERY: Millis = Millis(60_000);
 
@@ -36,8 +38,10 @@ pub(super) struct Monitor {
     /// What messages are told apart by is hashed with this, so that nobody can try what they say.
     key: u64,
     laws: Option<Laws>,
-    /// When the laws begin anew, where they do not watch.
-    again_at: Time,
+    /// When the laws have begun; where they do not watch, when they begin anew.
+    begins_at: Time,
+    /// How long they pause after the next breach.
+    pause: Millis,
     /// What the machine says in this step.
     said: Vec<Said>,
     /// When each law's breach was told of last.
@@ -57,7 +61,8 @@ impl Monitor {
             breaches,
             key,
             laws: None,
-            again_at: Time(0),
+            begins_at: Time(0),
+            pause: PAUSE_FIRST,
             said: Vec::new(),
             told_at: [None; Law::WATCHED.len()],
         }
@@ -75,7 +80,8 @@ impl Monitor {
         handle: impl FnOnce(&mut Endpoint<Payload>, Input<'a, Payload>, &mut Witness<'_, S>),
     ) -> Option<Violation> {
         let key = self.key;
-        if self.laws.is_none() && now >= self.again_at {
+        if self.laws.is_none() && now >= self.begins_at {
+            self.begins_at = now;
             self.laws = Some(Laws::begin(machine, Looks::FEW, |payload| mark(key, payload)));
         }
         let given = self.laws.is_some().then(|| heard(&input, |payload| mark(key, payload)));
@@ -85,7 +91,11 @@ impl Monitor {
         self.metrics.law_steps.add(1);
         let broken = laws.step(now, &given, &self.said, machine.next_deadline()).err()?;
         self.laws = None;
-        self.again_at = now + PAUSE;
+        if now - self.begins_at >= PAUSE_MAX {
+            self.pause = PAUSE_FIRST;
+        }
+        self.begins_at = now + self.pause;
+        self.pause = Millis(self.pause.0 * 2).min(PAUSE_MAX);
         Some(broken)
     }
 

@@ -136,6 +136,13 @@ fn a_breach_is_counted_told_and_recorded_and_the_machine_goes_on() {
     let log = logged(|| works.ask(2_001, "eve", true));
     assert_eq!((works.counted(), log.as_str()), ((2, 2), ""));
     assert!(works.breaches.try_recv().is_err());
+
+    // The second pause is twice as long as the first.
+    let steps = works.metrics.law_steps.get();
+    works.ask(4_000, "gil", false);
+    assert_eq!(works.metrics.law_steps.get(), steps);
+    works.ask(4_001, "hal", false);
+    assert_eq!(works.metrics.law_steps.get(), steps + 1);
     works.step(70_000, Input::Deadline, false);
     let log = logged(|| works.ask(70_001, "fay", true));
     assert!(log.contains("a law is broken"), "{log}");
