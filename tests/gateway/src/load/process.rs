@@ -36,7 +36,7 @@ impl Probe {
     /// thousand handshakes take only a few of the latter.
     pub(super) fn usage(&self) -> io::Result<Usage> {
         let mut usage = Usage { cpu_ns: 0, sleeps: 0 };
-        for place in &self.places {
+        for place in self.there() {
             for thread in fs::read_dir(place.join("task"))? {
                 let thread = thread?.path();
                 let read = |name| fs::read_to_string(thread.join(name));
@@ -60,9 +60,17 @@ impl Probe {
         self.sum("status", "VmHWM:")
     }
 
-    fn sum(&self, file: &str, name: &str) -> io::Result<u64> {
+    /// The process, and those children of it that have not ended since.
+    fn there(&self) -> impl Iterator<Item = &PathBuf> {
         self.places
             .iter()
+            .enumerate()
+            .filter(|(index, place)| *index == 0 || place.exists())
+            .map(|(_, place)| place)
+    }
+
+    fn sum(&self, file: &str, name: &str) -> io::Result<u64> {
+        self.there()
             .map(|place| fs::read_to_string(place.join(file)).map(|text| field(&text, name) << 10))
             .sum()
     }

@@ -173,8 +173,8 @@ async fn what_is_no_recording_is_refused_with_the_line_that_is_wrong() {
     let recording = gateway.record(folder.path()).await;
     let fault = |text: &str| replay(&mut text.as_bytes(), None, &mut Vec::new()).expect_err("it is none");
     assert!(fault("").starts_with("line 1 is not that of a recording"), "{}", fault(""));
-    let newer = recording.replacen("\"recording\":1", "\"recording\":2", 1);
-    assert_eq!(fault(&newer), "is a recording of form 2; this version reads form 1");
+    let newer = recording.replacen("\"recording\":2", "\"recording\":3", 1);
+    assert_eq!(fault(&newer), "is a recording of form 3; this version reads form 2");
     let cut = recording.trim_end();
     let cut = &cut[..cut.len() - 10];
     let last = cut.lines().count();
