@@ -108,6 +108,7 @@ pub enum ClientState {
 }
 
 /// How the link is.
+#[allow(clippy::large_enum_variant, reason = "there is one of them at a time")]
 #[derive(Debug)]
 pub enum LinkSnapshot<'a, P> {
     /// There is none; it will be dialled.
