@@ -60,6 +60,9 @@ pub fn run(plan: &Plan) -> Report {
 async fn campaign(plan: &Plan) -> Report {
     let backend = Backend::echo().await;
     let setup = Setup::new(backend.address())
+        // What fills up by itself, within its bound, would hide what is left behind.
+        .with("recording.bytes_max", 0)
+        .with("laws.endpoints", "none")
         .with("limits.handshake_timeout", "2s")
         .with("log.level", "debug")
         .lobby("close_timeout", "1s")
