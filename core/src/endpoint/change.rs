@@ -3,9 +3,7 @@
 //! What is decided by looking at the settings needs nothing here: the next look finds the new ones. Here is what had been
 //! decided and now would be otherwise.
 
-use alloc::vec::Vec;
-
-use super::{Endpoint, ending::remembered, link::Line};
+use super::{Endpoint, ending::remembered, link::Line, session::Held};
 use crate::{Output, Payload, Settings, Sink};
 
 impl<P: Payload> Endpoint<P> {
@@ -41,25 +39,30 @@ impl<P: Payload> Endpoint<P> {
 
     /// Whoever has had more than its share waits for the next Ping, and who has not, for the link alone.
     fn share_again(&mut self) {
-        let backlog: Vec<u32> = self.backlog.iter(&self.sessions).collect();
-        let resting: Vec<u32> = self.resting.iter(&self.sessions).collect();
-        let goes_again = |held: &super::session::Held<P>| !held.again.is_empty();
-        for slot in backlog {
+        let goes_again = |held: &Held<P>| !held.again.is_empty();
+        let mut next = self.backlog.head();
+        while let Some(slot) = next {
+            next = self.backlog.after(&self.sessions, slot);
             if self.has_spent_share(slot) && !self.sessions[slot].held.as_deref().is_some_and(goes_again) {
                 self.backlog.remove(&mut self.sessions, slot);
                 self.resting.push_back(&mut self.sessions, slot);
             }
         }
-        for slot in resting.into_iter().filter(|slot| !self.has_spent_share(*slot)).collect::<Vec<_>>() {
-            self.resting.remove(&mut self.sessions, slot);
-            self.backlog.push_back(&mut self.sessions, slot);
+        let mut next = self.resting.head();
+        while let Some(slot) = next {
+            next = self.resting.after(&self.sessions, slot);
+            if !self.has_spent_share(slot) {
+                self.resting.remove(&mut self.sessions, slot);
+                self.backlog.push_back(&mut self.sessions, slot);
+            }
         }
     }
 
     /// Whoever has parked as much as it may is not read from, and who may park more is.
     fn stop_again<S: Sink<P> + ?Sized>(&mut self, out: &mut S) {
-        let live: Vec<u32> = self.live.iter(&self.sessions).collect();
-        for slot in live {
+        let mut next = self.live.head();
+        while let Some(slot) = next {
+            next = self.live.after(&self.sessions, slot);
             let waits = self.backlog.contains(&self.sessions, slot);
             if waits || self.resting.contains(&self.sessions, slot) {
                 continue;

@@ -1,6 +1,8 @@
 //! How a session ends: its client is told, its `close` goes out and is confirmed, its user's gap passes, its slot
 //! is free.
 
+use alloc::vec::Vec;
+
 use super::{
     Endpoint,
     session::{Client, Expires, Stage},
@@ -194,8 +196,13 @@ impl<P: Payload> Endpoint<P> {
         let free_at = now + self.settings.reopen_gap;
         self.sessions[id.slot].stage = Stage::Sent { free_at: Some(free_at), confirmed };
         let user = self.sessions[id.slot].user;
-        let later = self.gaps.partition_point(|&(at, ..)| at <= free_at);
-        self.gaps.insert(later, (free_at, id, user));
+        // Those that end later are of a longer gap, from before an operator changed it.
+        let mut later = Vec::new();
+        while let Some(gap) = self.gaps.pop_back_if(|(at, ..)| *at > free_at) {
+            later.push(gap);
+        }
+        self.gaps.push_back((free_at, id, user));
+        self.gaps.extend(later.into_iter().rev());
         let known = self.users.get_mut(user);
         known.closes_due -= 1;
         known.closed_at = Some(now);
