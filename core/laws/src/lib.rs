@@ -14,6 +14,7 @@ mod ends;
 mod flow;
 pub mod history;
 mod order;
+mod parts;
 pub mod reference;
 pub mod said;
 mod sessions;

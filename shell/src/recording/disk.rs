@@ -201,9 +201,10 @@ impl Writer {
 
     fn take(&mut self, chunk: Chunk) {
         match chunk {
-            Chunk::Begin { from, state, missed, .. } => {
+            Chunk::Begin { origin_unix_ms, from, state, missed, .. } => {
                 let Ok(machine) = postcard::from_bytes(&state) else { return };
-                (self.machine, self.at) = (machine, from);
+                // An endpoint of that name may have begun anew.
+                (self.machine, self.at, self.origin_unix_ms) = (machine, from, origin_unix_ms);
                 self.missed += missed;
                 self.attempt(Writer::begin);
             }

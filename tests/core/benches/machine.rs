@@ -26,7 +26,12 @@ fn main() {
 
 #[divan::bench(args = SESSIONS, sample_count = 5_000, sample_size = 200)]
 fn from_client(bencher: Bencher<'_, '_>, sessions: u32) {
-    let mut busy = Busy::new(sessions);
+    let busy = all_speak(bencher, Busy::new(sessions), sessions);
+    assert!(busy.relayed().0 >= 1_000_000, "all was relayed");
+}
+
+/// One says something after the other, in no order.
+fn all_speak(bencher: Bencher<'_, '_>, mut busy: Busy, sessions: u32) -> Busy {
     let speakers: Vec<SessionId> =
         shuffled(sessions).into_iter().map(|number| busy.session(number)).collect();
     let mut speakers = speakers.iter().cycle();
@@ -35,7 +40,7 @@ fn from_client(bencher: Bencher<'_, '_>, sessions: u32) {
             busy.say(*session, black_box(TEXT));
         }
     });
-    assert!(busy.relayed().0 >= 1_000_000, "all was relayed");
+    busy
 }
 
 #[divan::bench(args = SESSIONS, sample_count = 5_000, sample_size = 200)]
@@ -59,15 +64,7 @@ fn to_client(bencher: Bencher<'_, '_>, sessions: u32) {
 /// As `from_client`, with the laws beside it as in a gateway; what they cost is the difference.
 #[divan::bench(args = [1, 10_000, 100_000], sample_count = 2_000, sample_size = 200)]
 fn from_client_under_laws(bencher: Bencher<'_, '_>, sessions: u32) {
-    let mut busy = Busy::new(sessions).under_laws();
-    let speakers: Vec<SessionId> =
-        shuffled(sessions).into_iter().map(|number| busy.session(number)).collect();
-    let mut speakers = speakers.iter().cycle();
-    bencher.bench_local(|| {
-        if let Some(session) = speakers.next() {
-            busy.say(*session, black_box(TEXT));
-        }
-    });
+    all_speak(bencher, Busy::new(sessions).under_laws(), sessions);
 }
 
 /// As `to_client`, likewise.

@@ -137,3 +137,17 @@ fn where_the_folder_is_gone_the_endpoint_goes_on() {
     assert!(recorded.machine.session_of("ann").is_some());
     assert!(recorded.writer.as_ref().is_some_and(|writer| writer.file.is_none() && writer.missed > 0));
 }
+
+#[test]
+fn an_endpoint_that_is_taken_away_and_put_in_again_is_dated_anew() {
+    let mut recorded = Recorded::new("again", 64, 1 << 20);
+    recorded.write();
+    let (to, chunks) = mpsc::channel(64);
+    let tap = Disk(to).tap("lobby", 1_000, Arc::clone(&recorded.metrics));
+    recorded.machine = Endpoint::new(Settings::default(), Time(0));
+    recorded.ring =
+        Ring::new(1 << 20, &recorded.machine, Time(0)).expect("something is recorded").on_disk(tap);
+    recorded.chunks = chunks;
+    recorded.write();
+    assert!(recorded.writer.as_ref().is_some_and(|writer| writer.origin_unix_ms == 1_000));
+}
