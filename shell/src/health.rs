@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{
     config::ServerUrl,
-    jwks::fetch,
+    http::Server,
     tls::{ClientFiles, ClientTls},
     token::FetchSettings,
 };
@@ -18,8 +18,8 @@ pub async fn ask(url: &str, ca: Option<PathBuf>) -> Result<String, String> {
     let server = ServerUrl::http(url).map_err(|what| format!("URL: {what}"))?;
     let files = ClientFiles { ca, identity: None };
     let tls = server.secure.then(|| ClientTls::load(files)).transpose().map_err(|fault| fault.to_string())?;
-    let settings = FetchSettings { tls, ..FetchSettings::default() };
-    let answer =
-        fetch::fetch(&server, &settings, None).await.map_err(|fault| format!("{server}: {fault}"))?;
+    let FetchSettings { timeout, bytes_max, .. } = FetchSettings::default();
+    let gateway = Server { url: &server, tls: tls.as_ref(), timeout, bytes_max };
+    let answer = gateway.get(None).await.map_err(|fault| format!("{server}: {fault}"))?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }

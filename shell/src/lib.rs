@@ -15,6 +15,7 @@ mod files;
 pub mod gateway;
 mod handover;
 pub mod health;
+mod http;
 mod jwks;
 pub mod log;
 mod metrics;

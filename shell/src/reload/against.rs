@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::diff::{Change, diff};
 use crate::{
     config::{Config, Listing, ServerUrl},
-    jwks::fetch,
+    http::{Fault, Server},
     tls::{ClientFiles, ClientTls},
     token::FetchSettings,
 };
@@ -41,23 +41,21 @@ pub async fn against(
     let server = server.map_err(|what| format!("--against: {what}"))?;
     let files = ClientFiles { ca, identity: None };
     let tls = server.secure.then(|| ClientTls::load(files)).transpose().map_err(|fault| fault.to_string())?;
-    let settings = FetchSettings { tls, bytes_max: BYTES_MAX, ..FetchSettings::default() };
-    let answer = fetch::fetch(&server, &settings, token).await;
-    let answer = answer.map_err(|fault| format!("{server}: {fault}{}", hint(&fault)))?;
+    let timeout = FetchSettings::default().timeout;
+    let gateway = Server { url: &server, tls: tls.as_ref(), timeout, bytes_max: BYTES_MAX };
+    let answer = gateway.get(token).await.map_err(|fault| format!("{server}: {fault}{}", hint(&fault)))?;
     let no_gateway = |_| format!("{server}: this is no answer of a gateway");
     let InForce { salt, values } = serde_json::from_slice(&answer).map_err(no_gateway)?;
     let salt = unhex(&salt).ok_or_else(|| format!("{server}: this is no answer of a gateway"))?;
     Ok(diff(&values, &config.values.printed(&salt)))
 }
 
-fn hint(fault: &fetch::FetchFault) -> &'static str {
+fn hint(fault: &Fault) -> &'static str {
     match fault {
-        fetch::FetchFault::Status(status) if status.as_u16() == 401 => {
+        Fault::Status(status) if status.as_u16() == 401 => {
             "; set TRUNKLINE_ADMIN_TOKEN to what is in the admin.token_file of the gateway that runs"
         }
-        fetch::FetchFault::Status(status) if status.as_u16() == 404 => {
-            "; write the URL of its admin listener"
-        }
+        Fault::Status(status) if status.as_u16() == 404 => "; write the URL of its admin listener",
         _ => "",
     }
 }

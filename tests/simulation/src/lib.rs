@@ -20,7 +20,9 @@ pub mod endpoint;
 mod files;
 #[path = "../../../shell/src/gateway.rs"]
 pub mod gateway;
-#[path = "../../../shell/src/jwks/mod.rs"]
+#[path = "../../../shell/src/http.rs"]
+mod http;
+#[path = "../../../shell/src/jwks.rs"]
 mod jwks;
 #[path = "../../../shell/src/log.rs"]
 pub mod log;

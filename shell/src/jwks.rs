@@ -3,10 +3,9 @@
 //! When to fetch, and for how long keys may be used, is core's to say (`refresh`); what of a set is of use, the tokens'
 //! ([`KeySet`]). A [`Keeper`] fetches what one URL publishes, for all endpoints that want the same of it.
 
-pub(crate) mod fetch;
-
 use std::{
     cell::RefCell,
+    fmt,
     future::pending,
     pin::Pin,
     rc::Rc,
@@ -24,16 +23,32 @@ use trunkline_core::{
     refresh::{Asked, Refresh},
 };
 
-use self::fetch::{FetchFault, fetch};
 use crate::{
     clock::Clock,
     config::ServerUrl,
+    http::{self, Server},
     random::Random,
-    token::{Algorithm, FetchSettings, KeySet, Published, Verifier},
+    token::{Algorithm, FetchSettings, KeySet, Published, SetFault, Verifier},
 };
 
+/// Why no keys have come.
+#[derive(Debug)]
+enum FetchFault {
+    Http(http::Fault),
+    Set(SetFault),
+}
+
+impl fmt::Display for FetchFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FetchFault::Http(fault) => fault.fmt(f),
+            FetchFault::Set(fault) => fault.fmt(f),
+        }
+    }
+}
+
 /// A fetch that is under way.
-type Fetching<'k> = Pin<Box<dyn Future<Output = Result<Bytes, FetchFault>> + 'k>>;
+type Fetching<'k> = Pin<Box<dyn Future<Output = Result<Bytes, http::Fault>> + 'k>>;
 
 /// Fetches what one URL publishes, and puts it where it is verified with.
 pub(crate) struct Keeper {
@@ -151,7 +166,7 @@ impl Keeper {
         let mut fetching: Option<Fetching<'_>> = None;
         loop {
             if self.turn() {
-                fetching = Some(Box::pin(fetch(&self.url, &self.settings, None)));
+                fetching = Some(Box::pin(self.server().get(None)));
             }
             let deadline = self.refresh.borrow().next_deadline();
             let came = async {
@@ -171,6 +186,11 @@ impl Keeper {
         }
     }
 
+    fn server(&self) -> Server<'_> {
+        let FetchSettings { tls, timeout, bytes_max, .. } = &self.settings;
+        Server { url: &self.url, tls: tls.as_ref(), timeout: *timeout, bytes_max: *bytes_max }
+    }
+
     /// Does what is due: forgets keys that are too old, and says whether a fetch begins.
     fn turn(&self) -> bool {
         let now = self.clock.now();
@@ -183,8 +203,9 @@ impl Keeper {
         refresh.begin(now)
     }
 
-    fn end(&self, result: Result<Bytes, FetchFault>) {
-        let set = result.and_then(|text| KeySet::read(&text, &self.algorithms).map_err(FetchFault::Set));
+    fn end(&self, result: Result<Bytes, http::Fault>) {
+        let read = |text: Bytes| KeySet::read(&text, &self.algorithms).map_err(FetchFault::Set);
+        let set = result.map_err(FetchFault::Http).and_then(read);
         let (now, url) = (self.clock.now(), &self.url);
         let mut refresh = self.refresh.borrow_mut();
         match set {
