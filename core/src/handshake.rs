@@ -182,6 +182,28 @@ impl Answer {
     }
 }
 
+/// What has come of the search for newer keys, for a token that those at hand do not prove.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Search {
+    /// It is over, or was of no use: there are no newer ones for now.
+    Over {
+        /// Whether there are usable ones of everybody who publishes such as could prove it.
+        all_have_keys: bool,
+    },
+    /// There was no place for it, or too little time.
+    CutShort,
+}
+
+impl Search {
+    /// What the client is told: that its token is bad only where somebody has looked.
+    pub const fn answer(self, fault: TokenFault) -> Answer {
+        match self {
+            Search::Over { all_have_keys: true } => Answer::Unauthorized(fault),
+            Search::Over { all_have_keys: false } | Search::CutShort => Answer::KeysUnavailable,
+        }
+    }
+}
+
 impl TokenFault {
     const fn code(self) -> &'static str {
         match self {

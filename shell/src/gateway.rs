@@ -1,6 +1,14 @@
 //! The gateway as a whole: what is started, in which order, and how it stops.
 
-use std::{cell::Cell, io, net::SocketAddr, pin::pin, rc::Rc, thread::available_parallelism, time::Duration};
+use std::{
+    cell::Cell,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    rc::Rc,
+    thread::available_parallelism,
+    time::Duration,
+};
 
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 
@@ -10,6 +18,7 @@ use crate::{
     config::{Config, RecordingConfig, Watched},
     crew::Crew,
     endpoint::{Command, Ends},
+    files::Stamp,
     handover::{Inherited, Offer},
     net,
     pulse::Pulse,
@@ -36,8 +45,10 @@ pub struct Gateway {
     config: Config,
     /// Says when recordings are to be written.
     recordings: Option<mpsc::Receiver<()>>,
-    /// Where the configuration is read again.
-    source: Option<Source>,
+    /// Where the configuration is read again, and the file as it was when this began.
+    source: Option<(Source, Option<Stamp>)>,
+    /// Called when it has been told to stop.
+    stops: fn(),
     pulse: Pulse,
 }
 
@@ -55,7 +66,7 @@ pub struct Listening {
 impl Gateway {
     /// A gateway as a configuration wants it, which was found right when it was read.
     pub fn new(config: Config) -> Gateway {
-        Gateway { config, recordings: None, source: None, pulse: Pulse::new() }
+        Gateway { config, recordings: None, source: None, stops: || (), pulse: Pulse::new() }
     }
 
     /// Has recordings written whenever `wanted` says so.
@@ -65,7 +76,13 @@ impl Gateway {
 
     /// Has the configuration read again from there, whenever that is wanted.
     pub fn reloaded_from(self, source: Source) -> Gateway {
-        Gateway { source: Some(source), ..self }
+        let seen = Stamp::of(&source.file);
+        Gateway { source: Some((source, seen)), ..self }
+    }
+
+    /// Calls this when it has been told to stop, by whomever.
+    pub fn says_when_it_stops(self, stops: fn()) -> Gateway {
+        Gateway { stops, ..self }
     }
 
     /// Tells whether its threads turn, once it runs.
@@ -79,10 +96,23 @@ impl Gateway {
     /// # Errors
     ///
     /// An address cannot be listened on, or the system has no threads.
-    pub async fn run(
+    pub async fn run(self, ready: impl FnOnce(Listening), stop: impl Future<Output = ()>) -> io::Result<()> {
+        self.run_boxed(Box::new(ready), Box::pin(stop)).await
+    }
+
+    /// The same for all: so it is compiled here, and not once more by whoever runs one.
+    fn run_boxed<'a>(
+        self,
+        ready: Box<dyn FnOnce(Listening) + 'a>,
+        stop: Pin<Box<dyn Future<Output = ()> + 'a>>,
+    ) -> Pin<Box<dyn Future<Output = io::Result<()>> + 'a>> {
+        Box::pin(self.run_until(ready, stop))
+    }
+
+    async fn run_until<'a>(
         mut self,
-        ready: impl FnOnce(Listening),
-        stop: impl Future<Output = ()>,
+        ready: Box<dyn FnOnce(Listening) + 'a>,
+        mut stop: Pin<Box<dyn Future<Output = ()> + 'a>>,
     ) -> io::Result<()> {
         check_descriptors(&self.config);
         let mut inherited =
@@ -94,19 +124,18 @@ impl Gateway {
         let (breaches, to_keep) = mpsc::channel(BREACHES_MAX);
         let disk = on_disk(&self.config.recording).map(Disk::start).transpose()?;
         let (spans, exporter) = self.config.tracing.take().map(spans::start).unzip();
-        let (recordings, source) = (self.recordings.take(), self.source.take());
+        let (recordings, source, stops) = (self.recordings.take(), self.source.take(), self.stops);
         let reloader = self.start(Ends { breaches, disk, spans })?;
         let (front, admin) = (Rc::clone(&reloader.front), reloader.admin.clone());
         let keeper = recording::Keeper { front: Rc::clone(&front) };
         tokio::task::spawn_local(keeper.keep(recordings, to_keep));
         tokio::task::spawn_local(tls::keep_fresh(tls_in_use(Rc::clone(&reloader))));
-        if let Some(source) = source {
-            tokio::task::spawn_local(Rc::clone(&reloader).keep(source));
+        if let Some((source, seen)) = source {
+            tokio::task::spawn_local(Rc::clone(&reloader).keep(source, seen));
         }
         let accepting = open(&front, admin.as_ref(), listeners, ready)?;
         inherited.ready().await;
 
-        let mut stop = pin!(stop);
         let replaced = tokio::select! {
             // Whoever has been replaced and is told to stop at once still leaves nobody out.
             biased;
@@ -117,6 +146,8 @@ impl Gateway {
         let end = async {
             if replaced {
                 close(&front, accepting, front.table().limits.handshake_timeout).await;
+            } else {
+                stops();
             }
             drain(&front).await;
         };
@@ -256,7 +287,7 @@ async fn drain(front: &Front) {
     let table = front.table();
     let (limit, hint) = (drain_limit(&table), "a second signal ends it at once");
     tracing::info!(target: "gateway", for_at_most = ?limit, hint, "draining");
-    front.draining.set(true);
+    front.door.drain();
     for gate in &table.gates {
         // One that has gone has drained; those that leave drain already.
         let _ = gate.desk.commands.send(Command::Drain).await;

@@ -19,6 +19,16 @@ use crate::config::{LogConfig, LogFormat};
 /// session.
 pub const TARGETS: [&str; 6] = ["action", "gateway", "handshake", "keys", "link", "session"];
 
+/// From what is so important, or more so, up.
+pub(crate) const LEVELS: [(&str, LevelFilter); 6] = [
+    ("off", LevelFilter::OFF),
+    ("error", LevelFilter::ERROR),
+    ("warn", LevelFilter::WARN),
+    ("info", LevelFilter::INFO),
+    ("debug", LevelFilter::DEBUG),
+    ("trace", LevelFilter::TRACE),
+];
+
 /// What is logged.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Levels {

@@ -132,21 +132,18 @@ fn tell(file: &Path, user: Option<&str>) -> Result<(), String> {
 
 async fn serve(file: PathBuf, config: Config) -> Result<(), String> {
     log::start(&config.log);
-    let signal = stop_signal()?;
-    let stop = async {
-        signal.await;
-        service::stopping();
-    };
     let source = Source {
         file,
         wanted: signals(SignalKind::hangup())?,
         begins: service::reloading,
         ends: service::reloaded,
     };
-    let recordings = signals(SignalKind::user_defined1())?;
-    let gateway = Gateway::new(config).recorded_when(recordings).reloaded_from(source);
+    let gateway = Gateway::new(config)
+        .recorded_when(signals(SignalKind::user_defined1())?)
+        .reloaded_from(source)
+        .says_when_it_stops(service::stopping);
     tokio::task::spawn_local(service::feed_watchdog(gateway.pulse()));
-    gateway.run(|at| service::ready(&at), stop).await.map_err(|error| error.to_string())
+    gateway.run(|at| service::ready(&at), stop_signal()?).await.map_err(|error| error.to_string())
 }
 
 async fn demo() -> Result<(), String> {
@@ -165,7 +162,8 @@ async fn demo() -> Result<(), String> {
         // The task above waits for it.
         let _ = listening.send((at.clients.first().copied(), at.admin));
     };
-    Gateway::new(config).run(ready, stop_signal()?).await.map_err(|error| error.to_string())
+    let gateway = Gateway::new(config).recorded_when(signals(SignalKind::user_defined1())?);
+    gateway.run(ready, stop_signal()?).await.map_err(|error| error.to_string())
 }
 
 /// Resolves at the first SIGTERM or SIGINT; the second ends the process at once.

@@ -34,6 +34,8 @@ const BUFFER_BYTES_MAX: usize = 16 << 10;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What is carried.
 const ALPN: &[u8] = b"http/1.1";
+/// The record of an alert (RFC 8446, sections 5.1 and 6): fatal, `internal_error`, which is a matter of the server alone.
+pub(crate) const ALERT: &[u8] = &[21, 3, 3, 0, 2, 2, 80];
 
 /// Who one side of a connection is: a certificate and its key.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,4 +1,5 @@
 """What a service manager does with the gateway: hands it listening sockets, and is told how it is."""
+import json
 import os
 import re
 import shutil
@@ -137,8 +138,9 @@ def test_a_service_manager_hears_of_a_reload_and_that_a_wrong_file_changes_nothi
     service.popen.stdin.close()
 
 
-def test_a_service_manager_hears_when_it_is_ready_and_when_it_stops(example, manager, tmp_path):
-    file = configuration(tmp_path, example(), 'listen.address = "127.0.0.1:0"')
+@pytest.mark.parametrize("told_by", ["a signal", "an operator"])
+def test_a_service_manager_hears_when_it_is_ready_and_when_it_stops(example, manager, tmp_path, told_by):
+    file = configuration(tmp_path, example(), 'listen.address = "127.0.0.1:0"\nadmin.address = "127.0.0.1:0"')
     env = {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": ""}
     service = Process([TRUNKLINE, "run", "--config", file], env=env)
     ready = hear(manager)
@@ -147,7 +149,14 @@ def test_a_service_manager_hears_when_it_is_ready_and_when_it_stops(example, man
     address = re.search(r"127\.0\.0\.1:\d+", ready[1])[0]
     ann = connect(address)
     assert recv(ann) == "* ann has joined"
-    service.signal(signal.SIGTERM)
+    if told_by == "a signal":
+        service.signal(signal.SIGTERM)
+    else:
+        listening = json.loads(service.line(lambda line: '"listening"' in line))
+        admin = re.search(r"127\.0\.0\.1:\d+", listening["admin"])[0]
+        headers = {"Content-Type": "application/json"}
+        drain = urllib.request.Request(f"http://{admin}/api/v1/drain", method="POST", headers=headers)
+        urllib.request.urlopen(drain, timeout=DEADLINE).close()
     assert "STOPPING=1" in hear(manager), "and nothing of a watchdog, for there is none"
     assert service.wait() == 0
     service.popen.stdin.close()

@@ -60,6 +60,7 @@ pub struct Door {
     /// Time that goes backwards is taken as standing still.
     now: Time,
     handshakes: u32,
+    drains: bool,
     attempts: Bucket,
     addresses: Ledger<Network>,
     /// By a keyed hash of endpoint and name, of 64 bits: two users of one hash would share their attempts.
@@ -72,6 +73,7 @@ impl Door {
         Door {
             now: Time(0),
             handshakes: 0,
+            drains: false,
             attempts: Bucket::default(),
             addresses: Ledger::new(settings.tracked_max, settings.seed),
             users: Ledger::new(settings.tracked_max, settings.seed),
@@ -86,8 +88,27 @@ impl Door {
         self.settings = DoorSettings { seed: self.settings.seed, ..settings };
     }
 
+    /// The gateway drains: whatever else there is to say, that is what anyone is told from now on.
+    pub fn drain(&mut self) {
+        self.drains = true;
+    }
+
+    /// Whether the gateway has been told to stop.
+    pub fn drains(&self) -> bool {
+        self.drains
+    }
+
+    /// Whether anyone is let in at all.
+    pub fn open(&self) -> Result<(), Answer> {
+        if self.drains { Err(Answer::Draining) } else { Ok(()) }
+    }
+
     /// A connection was accepted. `Err`: it is turned away, and nothing of it is counted but its attempt.
     pub fn arrive(&mut self, now: Time, address: Option<Network>) -> Result<(), Answer> {
+        self.let_in(now, address).map_err(|answer| if self.drains { Answer::Draining } else { answer })
+    }
+
+    fn let_in(&mut self, now: Time, address: Option<Network>) -> Result<(), Answer> {
         let now = self.go_to(now);
         self.admit(now, address)?;
         if self.handshakes >= self.settings.handshakes_max || !self.take_attempt(now) {

@@ -154,8 +154,11 @@ impl<P: Payload> Endpoint<P> {
     /// Total: any input is allowed at any time, with any id; one that names nothing changes nothing. Time that goes
     /// backwards is taken as standing still. What is due is done first, in the order in which it was due.
     pub fn handle<S: Sink<P> + ?Sized>(&mut self, now: Time, input: Input<'_, P>, out: &mut S) {
-        self.now = self.now.max(now);
-        self.run_due(Time(0), out);
+        // What was due when the last input came has been done then; but for the first dial, which is due from the beginning.
+        if now > self.now || self.links == 0 {
+            self.now = self.now.max(now);
+            self.run_due(Time(0), out);
+        }
         match input {
             Input::Ask { identity, expires } => self.ask(identity, expires, out),
             Input::Message { session, payload } => self.message(session, payload, out),

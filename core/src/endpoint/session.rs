@@ -7,37 +7,41 @@ use super::users::UserIndex;
 use crate::{Identity, LinkId, SessionId, Time};
 
 /// One accepted client, from its admission until nothing of it is owed any more.
+///
+/// In memory it is laid out as it stands here: what a message needs comes first, so that of a session that has not been
+/// heard of for a while little has to be fetched.
 #[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(super) struct Session<P> {
-    pub identity: Identity,
-    pub user: UserIndex,
-    pub expires: Option<Time>,
     pub stage: Stage,
+    /// The link that its last `open` went out on.
+    pub opened_on: Option<LinkId>,
+    /// Bytes of its messages that a link has taken since a Ping, and the counter of the Ping that will follow them.
+    pub spent: usize,
+    pub spent_before: u64,
+    pub client: Client,
+    /// The machine has asked to stop reading from it.
+    pub stopped: bool,
+    /// That `open` was not its first.
+    pub reopened: bool,
     /// It is over, and a drain has to wait until that is settled.
     pub awaited: bool,
     /// A drain has waited long enough for its `close` to be confirmed.
     pub given_up: bool,
-    pub client: Client,
-    /// Counts the admissions: the older session has the smaller number.
-    pub number: u64,
-    /// The link that its last `open` went out on.
-    pub opened_on: Option<LinkId>,
-    /// When that was.
-    pub opened_at: Time,
-    /// That `open` was not its first.
-    pub reopened: bool,
-    /// The link on which its turn to be opened came while its user's gap had not passed.
-    pub passed_on: Option<LinkId>,
-    /// The machine has asked to stop reading from it.
-    pub stopped: bool,
-    /// Bytes of its messages that a link has taken since a Ping, and the counter of the Ping that will follow them.
-    pub spent: usize,
-    pub spent_before: u64,
+    pub identity: Identity,
     /// Bytes in its client's queue.
     pub queued: usize,
     /// Messages that wait to go to the backend; allocated only while there are any.
     pub held: Option<Box<Held<P>>>,
+    pub user: UserIndex,
+    pub expires: Option<Time>,
+    /// Counts the admissions: the older session has the smaller number.
+    pub number: u64,
+    /// When its last `open` went out.
+    pub opened_at: Time,
+    /// The link on which its turn to be opened came while its user's gap had not passed.
+    pub passed_on: Option<LinkId>,
     links: [Neighbours; 3],
 }
 
@@ -168,6 +172,7 @@ pub(super) struct Slots<P> {
 
 #[cfg_attr(feature = "recording", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug)]
+#[repr(C, align(128))]
 struct Slot<P> {
     generation: u32,
     session: Option<Session<P>>,

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     endpoint::{Question, Whose},
-    log::{self, TARGETS},
+    log::{self, LEVELS, TARGETS},
     reload::{Report, diff::Change},
 };
 
@@ -104,7 +104,9 @@ pub(super) fn set_log(change: LogChange) -> Result<Answered, Fault> {
 }
 
 fn level(text: &str) -> Result<LevelFilter, Fault> {
-    let levels = ["off", "error", "warn", "info", "debug", "trace"];
-    let known = levels.contains(&text).then(|| text.parse().ok()).flatten();
-    known.ok_or_else(|| Fault::Bad(format!("{text:?} is no level; there are {}", levels.join(", "))))
+    let known = LEVELS.iter().find(|(name, _)| *name == text);
+    known.map(|(_, level)| *level).ok_or_else(|| {
+        let names = LEVELS.map(|(name, _)| name).join(", ");
+        Fault::Bad(format!("{text:?} is no level; there are {names}"))
+    })
 }

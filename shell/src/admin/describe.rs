@@ -20,7 +20,7 @@ pub(super) fn gateway(admin: &Admin) -> Value {
         "version": env!("CARGO_PKG_VERSION"),
         "started_at": admin.started_at,
         "now": unix_millis(),
-        "draining": front.draining.get(),
+        "draining": front.door.drains(),
         "connections": places.taken(),
         "connections_max": places.max(),
         "resident_bytes": process.resident_bytes,

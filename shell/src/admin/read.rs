@@ -41,7 +41,7 @@ pub(super) fn metrics(admin: &Admin) -> Answered {
         handshakes: handshakes.collect(),
         connections: front.places.taken(),
         connections_max: front.places.max(),
-        draining: front.draining.get(),
+        draining: front.door.drains(),
         spans: front.tracer.as_ref().map(Tracer::counts).unwrap_or_default(),
         reloads: &admin.reloads,
         started_at: admin.started_at,

@@ -12,7 +12,7 @@ use trunkline_core::{
 };
 
 use crate::{
-    log::TARGETS,
+    log::{self, TARGETS},
     tls::{ClientFiles, ClientTls},
 };
 
@@ -24,14 +24,7 @@ use super::{
     tls,
 };
 
-const LEVELS: Choice<LevelFilter> = Choice(&[
-    ("off", LevelFilter::OFF),
-    ("error", LevelFilter::ERROR),
-    ("warn", LevelFilter::WARN),
-    ("info", LevelFilter::INFO),
-    ("debug", LevelFilter::DEBUG),
-    ("trace", LevelFilter::TRACE),
-]);
+const LEVELS: Choice<LevelFilter> = Choice(&log::LEVELS);
 
 const FORMATS: Choice<LogFormat> =
     Choice(&[("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)]);

@@ -145,7 +145,7 @@ pub(super) fn line(what: &impl Serialize, to: &mut impl Write) -> io::Result<u64
 }
 
 /// Reads the first line.
-pub(super) fn read_head(from: &mut impl BufRead) -> Result<(Title, Endpoint<Weight>), String> {
+pub(super) fn read_head(from: &mut dyn BufRead) -> Result<(Title, Endpoint<Weight>), String> {
     let mut text = String::new();
     from.read_line(&mut text).map_err(|error| error.to_string())?;
     let title: Title =

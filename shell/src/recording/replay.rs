@@ -43,7 +43,7 @@ pub struct Outcome {
 /// # Panics
 ///
 /// The machine finds that it is broken, or the recording was made up so well that this was not seen before.
-pub fn replay(from: &mut impl BufRead, user: Option<&str>, to: &mut impl Write) -> Result<Outcome, String> {
+pub fn replay(from: &mut dyn BufRead, user: Option<&str>, to: &mut dyn Write) -> Result<Outcome, String> {
     let (title, machine) = file::read_head(from)?;
     let laws = Laws::begin(&machine, Looks::ALL, mark);
     let mut player = Player { names: Names::of(&machine), machine, laws, user, outcome: Outcome::default() };

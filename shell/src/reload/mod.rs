@@ -138,9 +138,8 @@ pub(crate) struct Reloader {
 
 impl Reloader {
     /// Reloads whenever that is wanted, one at a time, for as long as it is polled.
-    pub(crate) async fn keep(self: Rc<Self>, mut source: Source) {
+    pub(crate) async fn keep(self: Rc<Self>, mut source: Source, mut seen: Option<Stamp>) {
         let Some(mut asked) = self.reloads.asked.take() else { return };
-        let mut seen = Stamp::of(&source.file);
         loop {
             let (by, answer) = tokio::select! {
                 Some(()) = source.wanted.recv() => ("SIGHUP", None),
@@ -172,7 +171,7 @@ impl Reloader {
     }
 
     async fn reload(self: &Rc<Self>, file: &Path) -> Report {
-        if self.front.draining.get() {
+        if self.front.door.drains() {
             return Report::Refused("the gateway is stopping".to_owned());
         }
         let file = file.to_owned();

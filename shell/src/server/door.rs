@@ -193,6 +193,21 @@ impl Doorkeeper {
         })
     }
 
+    /// The gateway drains.
+    pub(crate) fn drain(&self) {
+        self.machine.borrow_mut().drain();
+    }
+
+    /// Whether the gateway has been told to stop.
+    pub(crate) fn drains(&self) -> bool {
+        self.machine.borrow().drains()
+    }
+
+    /// Whether anyone is let in at all.
+    pub(super) fn open(&self) -> Result<(), Answer> {
+        self.machine.borrow().open()
+    }
+
     /// A user, whose token was verified, asks to come in to an endpoint.
     pub(super) fn attempt_of_user(&self, endpoint: u64, user: &str, rate: Rate) -> Result<(), Answer> {
         let now = self.clock.now();

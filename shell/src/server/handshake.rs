@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    convert::identity,
     fmt::Write,
     net::{IpAddr, SocketAddr},
     rc::Rc,
@@ -32,7 +33,7 @@ use tokio::{
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use trunkline_core::{
     Identity, Refusal, SessionId,
-    handshake::{Answer, RequestFault, TokenFault, UpgradeRequest, select_subprotocol},
+    handshake::{Answer, RequestFault, Search, TokenFault, UpgradeRequest, select_subprotocol},
     origin::Policy,
 };
 
@@ -43,6 +44,7 @@ use crate::{
     jwks::Ending,
     net::TcpStream,
     spans::{self, Parent},
+    tls,
     token::{self, Claims, Denied},
     transport::Transport,
 };
@@ -146,9 +148,7 @@ fn find<'a>(
     request: &'a Request<Incoming>,
     visit: &Visit,
 ) -> Result<Found<'a>, Answer> {
-    if front.draining.get() {
-        return Err(Answer::Draining);
-    }
+    front.door.open()?;
     visit.ask(request.headers())?;
     let path = request.uri().path();
     let found = table.routes.find(path).map_err(|_| Answer::BadRequest(RequestFault::Path))?;
@@ -288,31 +288,25 @@ async fn with_newer_keys(
     denied: Denied,
 ) -> Result<Claims, Answer> {
     let keepers = || denied.lacking.iter().filter_map(|place| gate.keepers.get(*place));
-    let unproven = |fault| match keepers().any(|keeper| !keeper.has_keys()) {
-        true => Answer::KeysUnavailable,
-        false => Answer::Unauthorized(fault),
-    };
-    if denied.lacking.is_empty() {
-        return Err(Answer::Unauthorized(denied.fault));
-    }
+    let over = || Search::Over { all_have_keys: keepers().all(|keeper| keeper.has_keys()) };
     let mut endings: FuturesUnordered<_> =
         keepers().filter_map(|keeper| keeper.ask()).map(Ending::wait).collect();
     if endings.is_empty() {
-        return Err(unproven(denied.fault));
+        return Err(over().answer(denied.fault));
     }
-    // Whoever finds no place is not told that the token is bad: nobody has looked.
-    let Ok(_place) = front.lookups.try_acquire() else { return Err(Answer::KeysUnavailable) };
+    let cut_short = Search::CutShort.answer(denied.fault);
+    let Ok(_place) = front.lookups.try_acquire() else { return Err(cut_short) };
     let proven = async {
         while let Some(()) = endings.next().await {
             if let Ok(claims) = gate.config.verifier.judge(token, unix_seconds()) {
                 return Ok(claims);
             }
         }
-        Err(unproven(denied.fault))
+        Err(over().answer(denied.fault))
     };
     // The rest of the handshake needs time too.
     let limit = table.limits.handshake_timeout / 2;
-    timeout(limit, proven).await.unwrap_or(Err(Answer::KeysUnavailable))
+    timeout(limit, proven).await.unwrap_or(Err(cut_short))
 }
 
 /// 101 (RFC 6455, section 4.2.2).
@@ -363,8 +357,15 @@ fn refuse(
 }
 
 /// Answers a connection whose request is not looked at: it is none, or there is no time for it. `retry_after` is in
-/// seconds, and said where the answer says so.
-pub(super) async fn turn_away(mut stream: TcpStream, peer: SocketAddr, answer: Answer, retry_after: u64) {
+/// seconds, and said where the answer says so. Who has begun with TLS, where that is spoken, could not read an answer
+/// and gets an alert.
+pub(super) async fn turn_away(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    speaks_tls: bool,
+    answer: Answer,
+    retry_after: u64,
+) {
     let status = StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::BAD_REQUEST);
     tracing::debug!(target: "handshake", %peer, status = status.as_u16(), code = answer.code(), "refused");
     let body = explain(answer);
@@ -379,8 +380,9 @@ pub(super) async fn turn_away(mut stream: TcpStream, peer: SocketAddr, answer: A
     // be written is no more of our concern.
     let turned_away = async {
         let mut buffer = [0; 1024];
-        let _ = timeout(REQUEST_TIME, stream.read(&mut buffer)).await;
-        stream.write_all(response.as_bytes()).await?;
+        let read = timeout(REQUEST_TIME, stream.read(&mut buffer)).await.map_or(Ok(0), identity)?;
+        let in_tls = speaks_tls && tls::may_be_tls(&buffer[..read]);
+        stream.write_all(if in_tls { tls::ALERT } else { response.as_bytes() }).await?;
         stream.shutdown().await?;
         for _ in 0..TURN_AWAY_READS {
             if stream.read(&mut buffer).await? == 0 {

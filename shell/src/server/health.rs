@@ -31,7 +31,7 @@ fn ready(front: &Front, only: Option<&str>) -> Answered {
     if gates.is_empty() {
         return respond(StatusCode::NOT_FOUND, &json!({ "error": "unknown_endpoint" }));
     }
-    let draining = front.draining.get();
+    let draining = front.door.drains();
     let ready = !draining && gates.iter().any(|gate| gate.desk.status.borrow().accepting && has_keys(gate));
     let endpoints: Map<_, _> = gates.iter().map(|gate| (gate.config.name.clone(), describe(gate))).collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -6,13 +6,7 @@ mod handshake;
 mod health;
 
 use std::{
-    cell::{Cell, RefCell},
-    convert::Infallible,
-    net::SocketAddr,
-    path::PathBuf,
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
+    cell::RefCell, convert::Infallible, net::SocketAddr, path::PathBuf, rc::Rc, sync::Arc, time::Duration,
 };
 
 use http_body_util::Full;
@@ -115,7 +109,6 @@ pub(crate) struct Front {
     table: RefCell<Rc<Table>>,
     /// How handshakes were answered that found no endpoint.
     pub answers: Answers,
-    pub draining: Cell<bool>,
     pub door: Rc<Doorkeeper>,
     /// What makes spans of handshakes, where there are any.
     pub tracer: Option<Tracer>,
@@ -138,7 +131,6 @@ impl Front {
             places: Places::new(table.limits.connections_max),
             table: RefCell::new(table.into()),
             answers: Answers::default(),
-            draining: Cell::new(false),
             door,
             tracer,
             lookups: Semaphore::new(LOOKUPS_MAX),
@@ -204,7 +196,6 @@ pub(crate) async fn accept(front: Rc<Front>, listener: TcpListener, serves: Serv
                     true => match front.door.arrive(peer) {
                         Ok(visit) => Some(Rc::new(visit)),
                         Err(answer) => {
-                            let answer = if front.draining.get() { Answer::Draining } else { answer };
                             turn_away(&front, stream, peer, answer);
                             continue;
                         }
@@ -232,9 +223,10 @@ fn turn_away(front: &Rc<Front>, stream: TcpStream, peer: SocketAddr, answer: Ans
     let place = front.door.turning_away(answer);
     front.answers.count(if place.is_some() { answer.code() } else { CUT });
     let Some(place) = place else { return };
-    let retry_after = front.door.retry_after(front.table().limits.retry_after);
+    let table = front.table();
+    let retry_after = front.door.retry_after(table.limits.retry_after);
     tokio::task::spawn_local(async move {
-        handshake::turn_away(stream, peer, answer, retry_after).await;
+        handshake::turn_away(stream, peer, table.tls.is_some(), answer, retry_after).await;
         drop(place);
     });
 }
@@ -308,7 +300,7 @@ async fn begin(
         if visit.is_some() {
             front.answers.count(answer.code());
         }
-        handshake::turn_away(stream, peer, answer, 0).await;
+        handshake::turn_away(stream, peer, tls.is_some(), answer, 0).await;
         return None;
     }
     Some(stream)

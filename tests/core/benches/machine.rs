@@ -4,8 +4,9 @@
 //! cargo bench -p trunkline-core-tests
 //! ```
 //!
-//! One session always speaks, or many in random order, so that no cache helps. `from_client` includes writing the event
-//! to the end of a batch; `to_client` has the action decoded already, and includes the report that the client took it.
+//! One session always speaks, or many in random order, so that no cache helps. `handle_from_client` is the machine alone, which
+//! says that a message goes out; `from_client` includes writing it to the end of a batch. `handle_to_client` has the action
+//! decoded already, and `to_client` includes the report that the client took it.
 
 use divan::{Bencher, black_box, counter::BytesCount};
 use trunkline_core::{Binary, Identity, SessionId, language};
@@ -30,6 +31,12 @@ fn from_client(bencher: Bencher<'_, '_>, sessions: u32) {
     assert!(busy.relayed().0 >= 1_000_000, "all was relayed");
 }
 
+#[divan::bench(args = SESSIONS, sample_count = 5_000, sample_size = 200)]
+fn handle_from_client(bencher: Bencher<'_, '_>, sessions: u32) {
+    let busy = all_speak(bencher, Busy::new(sessions).unwritten(TEXT.len() + 64), sessions);
+    assert!(busy.relayed().0 >= 1_000_000, "all was relayed");
+}
+
 /// One says something after the other, in no order.
 fn all_speak(bencher: Bencher<'_, '_>, mut busy: Busy, sessions: u32) -> Busy {
     let speakers: Vec<SessionId> =
@@ -45,6 +52,31 @@ fn all_speak(bencher: Bencher<'_, '_>, mut busy: Busy, sessions: u32) -> Busy {
 
 #[divan::bench(args = SESSIONS, sample_count = 5_000, sample_size = 200)]
 fn to_client(bencher: Bencher<'_, '_>, sessions: u32) {
+    all_hear(bencher, sessions, Busy::send);
+}
+
+#[divan::bench(args = SESSIONS, sample_count = 5_000, sample_size = 200)]
+fn handle_to_client(bencher: Bencher<'_, '_>, sessions: u32) {
+    all_hear(bencher, sessions, Busy::deliver);
+}
+
+/// What this machine takes, at this moment, to fetch one thing from among so many of the size of a session, each
+/// of which says where the next one is: the measure for all others that have as many sessions.
+#[divan::bench(args = SESSIONS, sample_count = 5_000, sample_size = 200)]
+fn one_fetch(bencher: Bencher<'_, '_>, sessions: u32) {
+    #[repr(align(256))]
+    struct Place(u32);
+    let order = shuffled(sessions);
+    let mut places: Vec<Place> = order.iter().map(|_| Place(0)).collect();
+    for (at, place) in order.iter().enumerate() {
+        places[*place as usize].0 = order[(at + 1) % order.len()];
+    }
+    let mut at = 0;
+    bencher.bench_local(|| at = black_box(&places)[at as usize].0);
+}
+
+/// One is sent something after the other, in no order.
+fn all_hear(bencher: Bencher<'_, '_>, sessions: u32, send: fn(&mut Busy, &str, &str)) {
     let mut busy = Busy::new(sessions);
     // One after the other, as in a frame that has just been read: the names themselves are not what is far away.
     let (mut names, mut ends) = (String::new(), vec![0]);
@@ -55,7 +87,7 @@ fn to_client(bencher: Bencher<'_, '_>, sessions: u32) {
     let mut users = ends.windows(2).cycle();
     bencher.bench_local(|| {
         if let Some(&[start, end]) = users.next() {
-            busy.send(&names[start..end], black_box(TEXT));
+            send(&mut busy, &names[start..end], black_box(TEXT));
         }
     });
     assert!(busy.relayed().1 >= 1_000_000, "all was relayed");

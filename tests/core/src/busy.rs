@@ -47,6 +47,10 @@ struct Wire {
     link: Option<LinkId>,
     admitted: Option<SessionId>,
     batch: Vec<u8>,
+    /// Messages are not written to the batch: it is taken for granted that they were, and are as long as this.
+    unwritten: Option<usize>,
+    /// Bytes that were taken for granted so.
+    granted: usize,
     ping: Option<u64>,
     /// What was delivered to a client, and not reported as gone out.
     delivered: Option<(SessionId, usize)>,
@@ -62,8 +66,10 @@ impl Busy {
     /// The machine does not let them in.
     pub fn new(sessions: u32) -> Busy {
         let mut settings = Settings { sessions_max: sessions, ..Settings::default() };
-        // What one session may send before others get their turn is not what is measured.
+        // What one session may send before others get their turn, and what may be queued, is not what is measured.
         settings.link.share_bytes = usize::MAX;
+        settings.client_queue_bytes_max = usize::MAX;
+        settings.client_queue_bytes_total_max = usize::MAX;
         let now = Time(0);
         let mut wire = Wire { batch: Vec::with_capacity(2 * BATCH_BYTES), ..Wire::default() };
         let mut endpoint = Endpoint::new(settings, now);
@@ -88,6 +94,13 @@ impl Busy {
         self
     }
 
+    /// Messages are not written to the batch from now on, so that the machine is alone.
+    #[must_use]
+    pub fn unwritten(mut self, bytes: usize) -> Busy {
+        self.wire.unwritten = Some(bytes);
+        self
+    }
+
     /// A session, by its number.
     pub fn session(&self, number: u32) -> SessionId {
         self.sessions[number as usize]
@@ -99,11 +112,16 @@ impl Busy {
         self.tick();
     }
 
-    /// The backend sends something to a user, and its client takes it.
-    pub fn send(&mut self, user: &str, text: &str) {
+    /// The backend sends something to a user, whose client takes nothing yet.
+    pub fn deliver(&mut self, user: &str, text: &str) {
         let Some(link) = self.wire.link else { return };
         let data = Data::Text(text.into());
         self.handle(Input::Action { link, action: Ok(Action::Send { user: Some(user.into()), data }) });
+    }
+
+    /// The backend sends something to a user, and its client takes it.
+    pub fn send(&mut self, user: &str, text: &str) {
+        self.deliver(user, text);
         if let Some((session, bytes)) = self.wire.delivered.take() {
             self.handle(Input::ClientSent { session, bytes });
         }
@@ -139,7 +157,7 @@ impl Busy {
             self.now = self.now + Millis(1);
             self.handle(Input::Deadline);
         }
-        if self.wire.batch.len() >= BATCH_BYTES {
+        if self.wire.batch.len() + self.wire.granted >= BATCH_BYTES {
             self.turn();
         }
     }
@@ -147,7 +165,7 @@ impl Busy {
     /// What is queued goes out, and a Ping is answered.
     fn turn(&mut self) {
         let Some(link) = self.wire.link else { return };
-        let bytes = self.wire.batch.len();
+        let bytes = self.wire.batch.len() + std::mem::take(&mut self.wire.granted);
         self.wire.batch.clear();
         self.handle(Input::LinkSent { link, bytes });
         if let Some(counter) = self.wire.ping.take() {
@@ -168,6 +186,10 @@ impl Sink<Said> for Wire {
         match output {
             Output::Event { event: Event::Message { who, payload }, .. } => {
                 self.events += 1;
+                if let Some(bytes) = self.unwritten {
+                    self.granted += bytes;
+                    return bytes;
+                }
                 language::encode_message(who, &Data::Text(payload.0.into()), &mut self.batch);
             }
             Output::Event { event: Event::Open { who }, .. } => language::encode_open(who, &mut self.batch),

@@ -133,6 +133,19 @@ fn who_may_not_come_takes_nothing_from_the_others() {
 }
 
 #[test]
+fn while_the_gateway_drains_no_other_reason_is_given() {
+    let mut door = Door::new(DoorSettings { handshakes_max: 1, ..wide() });
+    assert!(!door.drains());
+    assert_eq!((door.open(), door.arrive(Time(0), Some(A))), (Ok(()), Ok(())));
+    assert_eq!(door.arrive(Time(0), Some(A)), Err(Answer::Busy));
+    door.drain();
+    assert!(door.drains());
+    assert_eq!((door.open(), door.arrive(Time(0), Some(A))), (Err(Answer::Draining), Err(Answer::Draining)));
+    door.over();
+    assert_eq!(door.arrive(Time(0), Some(A)), Ok(()), "what it asks is answered in its turn");
+}
+
+#[test]
 fn a_connection_that_asks_again_and_again_is_refused_like_many_that_ask_once() {
     let mut door =
         Door::new(DoorSettings { attempts_per_address: Rate { burst: 3, per_minute: 60 }, ..wide() });

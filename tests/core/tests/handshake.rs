@@ -4,7 +4,8 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use trunkline_core::{
     Refusal,
     handshake::{
-        Answer, RequestFault, TokenFault, UpgradeRequest, may_be_http, select_subprotocol, spread_retry_after,
+        Answer, RequestFault, Search, TokenFault, UpgradeRequest, may_be_http, select_subprotocol,
+        spread_retry_after,
     },
 };
 
@@ -82,6 +83,14 @@ fn only_the_rows_that_have_headers_have_them() {
         };
         assert_eq!(answer.headers(), expected, "{answer:?}");
     }
+}
+
+#[test]
+fn a_token_is_bad_only_where_somebody_has_looked_for_newer_keys() {
+    let answer = |search: Search| search.answer(TokenFault::UnknownKey);
+    assert_eq!(answer(Search::Over { all_have_keys: true }), Answer::Unauthorized(TokenFault::UnknownKey));
+    assert_eq!(answer(Search::Over { all_have_keys: false }), Answer::KeysUnavailable);
+    assert_eq!(answer(Search::CutShort), Answer::KeysUnavailable);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rustls::ClientConfig;
+use rustls::{AlertDescription, ClientConfig};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -71,6 +71,25 @@ async fn whoever_speaks_no_tls_where_it_is_spoken_is_told() {
 
     let answer = Handshake::of("ann").refused(&gateway).await;
     assert_eq!((answer.status, answer.error()), (400, "tls_required".to_owned()));
+}
+
+#[tokio::test]
+async fn whoever_is_turned_away_before_its_handshake_gets_an_alert() {
+    let authority = Authority::new("turned-away");
+    let backend = Backend::echo().await;
+    let setup = setup(&backend, &authority, &authority.issue("localhost"))
+        .with("limits.per_address.connections_max", 1);
+    let gateway = Gateway::start(&setup).await;
+    let _place = Raw::connect(gateway.address()).await;
+
+    let refused = ask(&gateway, authority.client(None, &["http/1.1"])).await.expect_err("there is no place");
+    let refused = refused.into_inner().expect("the library says why").downcast::<rustls::Error>();
+    assert_eq!(
+        *refused.expect("it is a matter of TLS"),
+        rustls::Error::AlertReceived(AlertDescription::InternalError)
+    );
+    let answer = Handshake::of("ann").refused(&gateway).await;
+    assert_eq!((answer.status, answer.error()), (429, "too_many_attempts".to_owned()));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Every way into the core, each a function of its own, so that `tests/panics` can follow the calls from there.
+//! Every way into the core, each a function of its own, so that `tests/panics/run` can follow the calls from there.
 
 use std::{env::args, hint::black_box};
 
