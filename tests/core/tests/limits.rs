@@ -176,3 +176,39 @@ fn a_text_that_waits_counts_its_bytes_and_sixty_four() {
     assert!(stops("café", 64 + 5), "five bytes");
     assert!(!stops("café", 64 + 6), "less than six");
 }
+
+#[test]
+fn the_first_dial_comes_before_what_the_first_input_does() {
+    let mut endpoint = Endpoint::new(Settings::default(), Time(7));
+    let mut said = Vec::new();
+    endpoint.handle(Time(7), comes("ann"), &mut |output: Output<'_, String>| {
+        said.push(match output {
+            Output::Dial { .. } => "dial",
+            Output::Admit { .. } => "admit",
+            _ => "else",
+        });
+        0
+    });
+    said.retain(|said| *said != "else");
+    assert_eq!(said, ["dial", "admit"]);
+}
+
+#[test]
+fn changed_settings_leave_the_seed_as_it_is() {
+    let dials_again_at = |change: Option<u64>| {
+        let mut lively = Lively::new(Settings { seed: 1, ..Settings::default() });
+        if let Some(seed) = change {
+            lively.happens(Input::Settings(Box::new(Settings { seed, ..Settings::default() })));
+        }
+        lively.happens(Input::LinkDown { link: LinkId(1) });
+        lively.endpoint.next_deadline()
+    };
+    let waits = (2..20).map(|seed| dials_again_at(Some(seed)));
+    assert!(waits.into_iter().all(|at| at == dials_again_at(None)), "the waits are spread by another seed");
+    let other = |seed| {
+        let mut lively = Lively::new(Settings { seed, ..Settings::default() });
+        lively.happens(Input::LinkDown { link: LinkId(1) });
+        lively.endpoint.next_deadline()
+    };
+    assert!((2..20).any(|seed| other(seed) != other(1)), "the seed spreads nothing");
+}

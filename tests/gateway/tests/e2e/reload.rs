@@ -311,6 +311,8 @@ async fn a_hundred_reloads_under_traffic_lose_nothing_and_leave_nothing_behind()
     let applied = log.iter().filter(|line| line.contains("the configuration was read again")).count();
     assert!(applied > RELOADS / 4, "{applied} of {RELOADS} reloads were carried out");
     assert!(!log.iter().any(|line| line.contains(tokens::SECRET)), "a secret is in the log");
+    // The second endpoint has come again and again, and each time it has dialled.
+    second.linked(10).await;
     gateway.reconfigure(&setups[0].text());
     backend.send(&send("ann", "and back"));
     assert_eq!(raw.hear().await, "and back");
