@@ -1,7 +1,8 @@
 //! What an endpoint holds at most, where scenarios are too small to go.
 
 use trunkline_core::{
-    Endpoint, Event, Fact, Identity, Input, LeaveCause, LinkId, Millis, Output, Refusal, Settings, Time,
+    Endpoint, Event, Expiry, Fact, Identity, Input, LeaveCause, LinkId, Millis, Output, Refusal, Settings,
+    Time,
 };
 
 /// An endpoint whose link takes everything at once, and whose Pings are answered at once.
@@ -211,4 +212,14 @@ fn changed_settings_leave_the_seed_as_it_is() {
         lively.endpoint.next_deadline()
     };
     assert!((2..20).any(|seed| other(seed) != other(1)), "the seed spreads nothing");
+}
+
+#[test]
+fn a_session_is_said_to_end_with_its_token_only_where_it_does() {
+    for (expiry, told) in [(Expiry::Close, Some(Time(9))), (Expiry::Ignore, None)] {
+        let mut lively = Lively::new(Settings { expiry, ..Settings::default() });
+        let asks = Input::Ask { identity: Identity::new("ann", []), expires: Some(Time(9)) };
+        let session = lively.happens(asks).expect("who asks is answered").expect("there is room");
+        assert_eq!(lively.endpoint.session(session).and_then(|view| view.expires), told);
+    }
 }
