@@ -23,9 +23,9 @@ os.execv(program[0], program)
 """
 
 
-def listening():
+def listening(host="127.0.0.1"):
     """A socket that listens, and whose number is none that the gateway gets it by."""
-    held = socket.create_server(("127.0.0.1", 0))
+    held = socket.create_server((host, 0))
     high = socket.socket(fileno=os.dup(held.fileno()))
     while high.fileno() < 20:
         high = socket.socket(fileno=os.dup(high.detach()))
@@ -90,10 +90,11 @@ def test_sockets_for_another_process_are_left_alone(example, tmp_path):
 
 @pytest.mark.skipif(not shutil.which("systemd-socket-activate"), reason="there is no systemd here")
 def test_systemd_itself_hands_a_socket_over(example, tmp_path):
-    held, address = listening()
+    # Nobody else takes ports of this address, so it can be listened on again.
+    held, address = listening("127.0.0.9")
     held.close()
     file = configuration(tmp_path, example(), f'listen.address = "{address}"')
-    # It starts the program when the first client comes. Ports are taken again at once.
+    # It starts the program when the first client comes.
     service = Process(["systemd-socket-activate", "-l", address, TRUNKLINE, "run", "--config", file])
     service.line(lambda line: line.startswith("Listening on"))
     ann = connect(address)
