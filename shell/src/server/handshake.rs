@@ -2,7 +2,6 @@
 
 use std::{
     borrow::Cow,
-    convert::identity,
     fmt::Write,
     net::{IpAddr, SocketAddr},
     rc::Rc,
@@ -380,7 +379,7 @@ pub(super) async fn turn_away(
     // be written is no more of our concern.
     let turned_away = async {
         let mut buffer = [0; 1024];
-        let read = timeout(REQUEST_TIME, stream.read(&mut buffer)).await.map_or(Ok(0), identity)?;
+        let read = timeout(REQUEST_TIME, stream.read(&mut buffer)).await.unwrap_or(Ok(0))?;
         let in_tls = speaks_tls && tls::may_be_tls(&buffer[..read]);
         stream.write_all(if in_tls { tls::ALERT } else { response.as_bytes() }).await?;
         stream.shutdown().await?;
