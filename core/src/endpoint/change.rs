@@ -3,7 +3,7 @@
 //! What is decided by looking at the settings needs nothing here: the next look finds the new ones. Here is what had been
 //! decided and now would be otherwise.
 
-use super::{Endpoint, ending::remembered, link::Line, session::Held};
+use super::{Endpoint, ending::remembered, link::Line};
 use crate::{Output, Payload, Settings, Sink};
 
 impl<P: Payload> Endpoint<P> {
@@ -37,17 +37,9 @@ impl<P: Payload> Endpoint<P> {
         }
     }
 
-    /// Whoever has had more than its share waits for the next Ping, and who has not, for the link alone.
+    /// Whoever has a share left waits for the link alone, and not for the next Ping. Who has none any more is found when its
+    /// turn on the link comes.
     fn share_again(&mut self) {
-        let goes_again = |held: &Held<P>| !held.again.is_empty();
-        let mut next = self.backlog.head();
-        while let Some(slot) = next {
-            next = self.backlog.after(&self.sessions, slot);
-            if self.has_spent_share(slot) && !self.sessions[slot].held.as_deref().is_some_and(goes_again) {
-                self.backlog.remove(&mut self.sessions, slot);
-                self.resting.push_back(&mut self.sessions, slot);
-            }
-        }
         let mut next = self.resting.head();
         while let Some(slot) = next {
             next = self.resting.after(&self.sessions, slot);
