@@ -315,6 +315,23 @@ async fn it_is_told_why_each_session_ended_and_what_its_client_was_told() {
 }
 
 #[tokio::test]
+async fn a_name_with_line_breaks_makes_no_line_of_the_log() {
+    let backend = Backend::echo().await;
+    let program = Program::library(Path::new(env!("CARGO_BIN_EXE_trunkline-hostile")));
+    for format in ["text", "json"] {
+        let setup = setup(&backend).with("log.format", format).with("log.level", "debug");
+        let gateway = Process::start(&program, &setup, None).await;
+        let hostile = "eve\n2026-01-01T00:00:00Z ERROR gateway: all is lost\r\u{1b}[2J";
+        let _eve = Handshake::of(hostile).ask(gateway.address()).await;
+        gateway.says("who has come", |line| line.contains("admitted") && line.contains("eve")).await;
+        for line in gateway.log() {
+            assert!(!line.starts_with("2026-01-01"), "{line}");
+            assert!(!line.contains(|control: char| control.is_control()), "{line:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn of_an_endpoint_the_last_closes_are_kept_the_newest_first() {
     let backend = Backend::echo().await;
     let gateway = Gateway::start(&setup(&backend)).await;
@@ -579,6 +596,12 @@ async fn what_is_asked_for_in_a_wrong_way_is_refused_and_bounded() {
     }
     let mut waits = Raw::connect(gateway.admin_address()).await;
     waits.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    // Those who are answered beside it could not be if it had been accepted and were not.
+    for other in &mut all {
+        let answer = other.request(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        assert_eq!(answer.status, 200);
+    }
+    assert!(waits.stream().try_read(&mut [0]).is_err(), "one too many is served");
     all.pop();
     assert_eq!(waits.answer().await.status, 200);
     drop(all);
