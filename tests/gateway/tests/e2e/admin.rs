@@ -80,6 +80,7 @@ async fn everything_is_answered_as_it_is_described() {
         ("get", "/api/v1/endpoints/{name}", "/api/v1/endpoints/none", 404),
         ("get", "/api/v1/endpoints/{name}/sessions/{id}", "/api/v1/endpoints/lobby/sessions/99-0", 404),
         ("get", "/api/v1/sessions", "/api/v1/sessions?limit=0", 400),
+        ("get", "/api/v1/sessions", "/api/v1/sessions?limit=501", 400),
         ("get", "/api/v1/sessions", "/api/v1/sessions?after=x", 400),
         ("get", "/api/v1/sessions", "/api/v1/sessions?endpoint=none", 404),
         ("get", "/api/v1/closes", "/api/v1/closes?users=ann", 400),
