@@ -20,6 +20,6 @@ pub async fn ask(url: &str, ca: Option<PathBuf>) -> Result<String, String> {
     let tls = server.secure.then(|| ClientTls::load(files)).transpose().map_err(|fault| fault.to_string())?;
     let FetchSettings { timeout, bytes_max, .. } = FetchSettings::default();
     let gateway = Server { url: &server, tls: tls.as_ref(), timeout, bytes_max };
-    let answer = gateway.get(None).await.map_err(|fault| format!("{server}: {fault}"))?;
+    let answer = gateway.get("application/json", None).await.map_err(|fault| format!("{server}: {fault}"))?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }

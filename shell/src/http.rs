@@ -72,10 +72,9 @@ pub(crate) struct Server<'a> {
 }
 
 impl Server<'_> {
-    /// What is there now. `token` is brought as `Authorization: Bearer`.
-    pub(crate) async fn get(self, token: Option<&str>) -> Result<Bytes, Fault> {
-        let mut head = Request::get(&self.url.path_and_query)
-            .header(ACCEPT, "application/jwk-set+json, application/json");
+    /// What is there now, as one of the types in `accept`. `token` is brought as `Authorization: Bearer`.
+    pub(crate) async fn get(self, accept: &str, token: Option<&str>) -> Result<Bytes, Fault> {
+        let mut head = Request::get(&self.url.path_and_query).header(ACCEPT, accept);
         if let Some(token) = token {
             head = head.header(AUTHORIZATION, format!("Bearer {token}"));
         }

@@ -31,6 +31,9 @@ use crate::{
     token::{Algorithm, FetchSettings, KeySet, Published, SetFault, Verifier},
 };
 
+/// A set of keys has a type of its own (RFC 7517, section 8.5.1), which few issuers use.
+const ACCEPT: &str = "application/jwk-set+json, application/json";
+
 /// Why no keys have come.
 #[derive(Debug)]
 enum FetchFault {
@@ -166,7 +169,7 @@ impl Keeper {
         let mut fetching: Option<Fetching<'_>> = None;
         loop {
             if self.turn() {
-                fetching = Some(Box::pin(self.server().get(None)));
+                fetching = Some(Box::pin(self.server().get(ACCEPT, None)));
             }
             let deadline = self.refresh.borrow().next_deadline();
             let came = async {

@@ -43,7 +43,10 @@ pub async fn against(
     let tls = server.secure.then(|| ClientTls::load(files)).transpose().map_err(|fault| fault.to_string())?;
     let timeout = FetchSettings::default().timeout;
     let gateway = Server { url: &server, tls: tls.as_ref(), timeout, bytes_max: BYTES_MAX };
-    let answer = gateway.get(token).await.map_err(|fault| format!("{server}: {fault}{}", hint(&fault)))?;
+    let answer = gateway
+        .get("application/json", token)
+        .await
+        .map_err(|fault| format!("{server}: {fault}{}", hint(&fault)))?;
     let no_gateway = |_| format!("{server}: this is no answer of a gateway");
     let InForce { salt, values } = serde_json::from_slice(&answer).map_err(no_gateway)?;
     let salt = unhex(&salt).ok_or_else(|| format!("{server}: this is no answer of a gateway"))?;

@@ -86,12 +86,12 @@ pub(super) struct Counted(Arc<AtomicUsize>);
 #[derive(Debug)]
 pub(crate) struct Place {
     _client: Counted,
-    _address: Option<Seat>,
+    _address: Option<OfAddress>,
 }
 
 /// A connection that is counted for its address, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct OfAddress {
     network: Network,
     left: UnboundedSender<Network>,
 }
@@ -103,7 +103,7 @@ pub(super) struct Visit {
     client_address: Rc<ClientAddress>,
     peer: SocketAddr,
     client: Cell<IpAddr>,
-    seat: RefCell<Option<Seat>>,
+    address: RefCell<Option<OfAddress>>,
     /// Whether the next request was counted when the connection arrived.
     counted: Cell<bool>,
 }
@@ -145,7 +145,7 @@ impl Drop for Counted {
 }
 
 impl Place {
-    pub(super) fn new(client: Counted, address: Option<Seat>) -> Self {
+    pub(super) fn new(client: Counted, address: Option<OfAddress>) -> Self {
         Place { _client: client, _address: address }
     }
 }
@@ -188,7 +188,7 @@ impl Doorkeeper {
             client_address,
             peer,
             client: Cell::new(client),
-            seat: RefCell::new(network.map(|network| self.seat(network))),
+            address: RefCell::new(network.map(|network| self.of_address(network))),
             counted: Cell::new(true),
         })
     }
@@ -248,8 +248,8 @@ impl Doorkeeper {
         }
     }
 
-    fn seat(&self, network: Network) -> Seat {
-        Seat { network, left: self.left.clone() }
+    fn of_address(&self, network: Network) -> OfAddress {
+        OfAddress { network, left: self.left.clone() }
     }
 
     /// Takes note of connections that have ended. Returns the time.
@@ -333,7 +333,7 @@ impl Visit {
     }
 
     fn ask_again(&self) -> Result<(), Answer> {
-        let network = self.seat.borrow().as_ref().map(|seat| seat.network);
+        let network = self.address.borrow().as_ref().map(|counted| counted.network);
         self.count(network)
     }
 
@@ -350,17 +350,17 @@ impl Visit {
     fn settle(&self, client: IpAddr) -> Result<(), Answer> {
         let client = client.to_canonical();
         self.client.set(client);
-        drop(self.seat.take());
+        drop(self.address.take());
         let now = self.door.collect();
         let Some(network) = self.client_address.limited(client) else { return Ok(()) };
         self.door.machine.borrow_mut().settle(now, network)?;
-        self.seat.replace(Some(self.door.seat(network)));
+        self.address.replace(Some(self.door.of_address(network)));
         Ok(())
     }
 
     /// Gives away what counts the connection for its address.
-    pub(super) fn take_seat(&self) -> Option<Seat> {
-        self.seat.take()
+    pub(super) fn take_address(&self) -> Option<OfAddress> {
+        self.address.take()
     }
 }
 
@@ -374,7 +374,7 @@ impl Drop for Visit {
     }
 }
 
-impl Drop for Seat {
+impl Drop for OfAddress {
     fn drop(&mut self) {
         // Where nobody counts any more, the gateway has ended.
         let _ = self.left.send(self.network);

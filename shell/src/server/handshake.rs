@@ -181,7 +181,7 @@ async fn decide(
     let mut asked = Asked { commands: gate.desk.commands.clone(), answer: admitted, session: None };
     asked.wait().await?;
     let session = asked.session.take().ok_or(Answer::Full)?;
-    let place = Place::new(counted, visit.take_seat());
+    let place = Place::new(counted, visit.take_address());
     let client = visit.client();
     Ok(Welcome {
         user: claims.user,

@@ -1,7 +1,7 @@
 //! Settings that change while sessions live: what had been decided by the old ones is decided anew.
 
 use trunkline_core::{
-    Endpoint, Event, Identity, Input, LinkId, Millis, Output, Payload, SessionId, Settings, Time,
+    Endpoint, Event, Identity, Input, LeaveCause, LinkId, Millis, Output, Payload, SessionId, Settings, Time,
     language::Action,
 };
 
@@ -69,8 +69,23 @@ impl Rig {
         &self.said
     }
 
+    fn comes(&mut self, user: &str) -> &[String] {
+        self.happens(Input::Ask { identity: Identity::new(user, []), expires: None })
+    }
+
     fn ann_comes(&mut self) {
-        self.happens(Input::Ask { identity: Identity::new("ann", []), expires: None });
+        self.comes("ann");
+    }
+
+    /// Whoever came last leaves, and the `close` goes out.
+    fn leaves_again(&mut self) {
+        self.happens(Input::Left { session: self.session, cause: LeaveCause::Closed });
+        self.leaves();
+    }
+
+    fn backend_closes_ann(&mut self) -> &[String] {
+        let close = Action::Close { user: Some("ann".into()), status: None, reason: None };
+        self.happens(Input::Action { link: LINK, action: Ok(close) })
     }
 
     fn says(&mut self, text: &'static str, bytes: usize) -> &[String] {
@@ -169,8 +184,7 @@ fn crosses(after: u64, window: u64) -> bool {
     rig.now = rig.now + Millis(after);
     settings.crossing_window = Millis(window);
     rig.changes(&settings);
-    let close = Action::Close { user: Some("ann".into()), status: None, reason: None };
-    rig.happens(Input::Action { link: LINK, action: Ok(close) }).iter().any(|said| said == "close ann")
+    rig.backend_closes_ann().iter().any(|said| said == "close ann")
 }
 
 #[test]
@@ -190,11 +204,59 @@ fn nobody_is_remembered_for_longer_than_the_new_window() {
         Settings { reopen_gap: Millis(0), crossing_window: Millis(60_000), ..Settings::default() };
     let mut rig = Rig::new(&settings);
     rig.ann_comes();
-    let session = rig.session;
-    rig.happens(Input::Left { session, cause: trunkline_core::LeaveCause::Closed });
+    rig.leaves_again();
     rig.settles();
     settings.crossing_window = Millis(5);
     rig.changes(&settings);
     let due = rig.endpoint.next_deadline().expect("something is always due");
     assert!(due <= rig.now + Millis(5), "she is forgotten at {due:?}");
+}
+
+/// Ann leaves, and bob so many milliseconds later, after the gap has become 10 instead of 100; both come again at once. Who is
+/// opened when, in milliseconds since bob left.
+fn opened_after(later: u64) -> Vec<(u64, String)> {
+    let mut settings = Settings::default();
+    let mut rig = Rig::new(&settings);
+    rig.comes("bob");
+    let bob = rig.session;
+    rig.ann_comes();
+    rig.settles();
+    rig.leaves_again();
+    rig.ann_comes();
+    rig.now = rig.now + Millis(later);
+    settings.reopen_gap = Millis(10);
+    rig.changes(&settings);
+    rig.session = bob;
+    rig.leaves_again();
+    rig.comes("bob");
+    let (began, mut opened) = (rig.now, Vec::new());
+    for since in 0..100 {
+        rig.now = began + Millis(since);
+        let said = rig.happens(Input::Deadline).iter().filter(|said| said.starts_with("open"));
+        opened.extend(said.map(|said| (since, said.clone())));
+    }
+    opened
+}
+
+#[test]
+fn a_gap_that_has_begun_ends_when_it_was_to_and_holds_up_no_shorter_one() {
+    let opened = |who: [(u64, &str); 2]| who.map(|(at, user)| (at, format!("open {user}")));
+    assert_eq!(opened_after(50), opened([(10, "bob"), (50, "ann")]));
+    assert_eq!(opened_after(90), opened([(10, "ann"), (10, "bob")]), "the older one first");
+    assert_eq!(opened_after(95), opened([(5, "ann"), (10, "bob")]));
+}
+
+#[test]
+fn a_user_is_remembered_for_as_long_as_the_last_close_counts_and_not_the_first() {
+    let settings = Settings { reopen_gap: Millis(0), crossing_window: Millis(1_000), ..Settings::default() };
+    let mut rig = Rig::new(&settings);
+    for _ in 0..2 {
+        rig.ann_comes();
+        rig.leaves_again();
+        rig.settles();
+        rig.now = rig.now + Millis(600);
+    }
+    rig.happens(Input::Deadline);
+    rig.ann_comes();
+    assert!(rig.backend_closes_ann().contains(&"close ann".to_owned()));
 }
