@@ -389,18 +389,18 @@ impl List {
 
     /// Whether it leads from its head to its tail by sessions that are there and lead back.
     pub(super) fn is_sound<P>(&self, slots: &Slots<P>) -> bool {
-        let (mut before, mut next, mut walked) = (None, self.head, 0);
-        while let Some(slot) = next
-            && walked < self.len
-        {
-            let Some(session) = slots.get(slots.id(slot)) else { return false };
+        let (mut before, mut next) = (None, self.head);
+        for _ in 0..self.len {
+            let Some((slot, session)) = next.and_then(|slot| Some((slot, slots.get(slots.id(slot))?))) else {
+                return false;
+            };
             let neighbours = session.links[self.order as usize];
             if !neighbours.listed || neighbours.before != before {
                 return false;
             }
-            (before, next, walked) = (Some(slot), neighbours.after, walked + 1);
+            (before, next) = (Some(slot), neighbours.after);
         }
-        next.is_none() && before == self.tail && walked == self.len
+        next.is_none() && before == self.tail
     }
 
     pub(super) fn iter<'a, P>(&self, slots: &'a Slots<P>) -> impl Iterator<Item = u32> + 'a {
@@ -408,3 +408,6 @@ impl List {
         core::iter::successors(self.head, move |&slot| slots[slot].links[order].after)
     }
 }
+
+#[cfg(test)]
+mod tests;

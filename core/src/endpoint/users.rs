@@ -168,3 +168,27 @@ fn hash(key: u64, name: &str) -> u64 {
     hasher.write(name.as_bytes());
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_sound_that_are_taken_or_free_and_not_both() {
+        let with_free = |free: &[u32]| {
+            let mut users = Users::new(0);
+            for name in ["ann", "bob", "cid"] {
+                users.find_or_add(name);
+            }
+            assert!(users.is_sound());
+            users.forget(UserIndex(1));
+            assert!(users.is_sound());
+            users.free = free.to_vec();
+            users.is_sound()
+        };
+        assert!(with_free(&[1]));
+        for broken in [&[][..], &[1, 1], &[0, 1], &[1, 9]] {
+            assert!(!with_free(broken), "{broken:?}");
+        }
+    }
+}

@@ -57,6 +57,7 @@ impl Rig {
                     ("admit".to_owned(), 0)
                 }
                 Output::Stop { .. } => ("stop".to_owned(), 0),
+                Output::StopAll => ("stop all".to_owned(), 0),
                 Output::Resume { .. } => ("resume".to_owned(), 0),
                 Output::Close { .. } => ("close the client".to_owned(), 0),
                 _ => return 0,
@@ -162,6 +163,8 @@ fn who_has_had_more_than_a_smaller_share_waits_for_the_next_ping() {
     };
     assert_eq!(order(1_000), ["third", "ping"]);
     assert_eq!(order(500), ["ping", "third"]);
+    // What she said second is of 800 bytes.
+    assert_eq!((order(801), order(800)), (order(1_000), order(500)));
 }
 
 #[test]
@@ -169,7 +172,7 @@ fn who_has_parked_nothing_is_read_whatever_may_be_parked() {
     let mut settings = Settings::default();
     let mut rig = Rig::new(&settings);
     rig.ann_comes();
-    settings.parked_bytes_max = 0;
+    (settings.parked_bytes_max, settings.parked_bytes_total_max) = (0, 0);
     assert!(rig.changes(&settings).is_empty());
 }
 
