@@ -58,7 +58,7 @@ use self::{
     session::{Expires, List, Order, Slots},
     users::{UserIndex, Users},
 };
-use crate::{Fact, Identity, Input, Output, Payload, SessionId, Settings, Sink, Time};
+use crate::{Fact, Input, Output, Payload, SessionId, Settings, Sink, Time};
 
 /// Times at which something is due, of which one step does what is due then. What is due later is due at once again.
 const TURNS_MAX: usize = 1_000_000;
@@ -179,11 +179,6 @@ impl<P: Payload> Endpoint<P> {
         self.pump(out);
         // What this input has made due is due now, however long ago it would have been.
         self.run_due(self.now, out);
-    }
-
-    /// The sessions that are known, those included that are over and not settled.
-    pub fn identities(&self) -> impl Iterator<Item = (SessionId, &Identity)> {
-        self.sessions.iter().map(|(id, session)| (id, &session.identity))
     }
 
     /// When [`Input::Deadline`] is due next: after `now` of the last input, always. `None`: not before another

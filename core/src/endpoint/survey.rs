@@ -50,6 +50,11 @@ pub struct SessionView<'a> {
 }
 
 impl<P: Payload> Endpoint<P> {
+    /// The sessions that are known, those included that are over and not settled.
+    pub fn identities(&self) -> impl Iterator<Item = (SessionId, &Identity)> {
+        self.sessions.iter().map(|(id, session)| (id, &session.identity))
+    }
+
     /// How it is loaded now.
     pub fn figures(&self) -> Figures {
         let (link_queued_bytes, link_unconfirmed_bytes, link_full) = match &self.line {

@@ -62,6 +62,7 @@ fn forwarded_is_read_as_rfc_7239_has_it() {
         ("for=1.1.1.1, for=_SEVKISEK, for=10.0.0.3", "10.0.0.3"),
         ("for=1.1.1.1, proto=http", PROXY),
         ("host=\"a,b;c\\\"d\";for=192.0.2.43", "192.0.2.43"),
+        (";for=192.0.2.43; ;", "192.0.2.43"),
         ("for=unknown", PROXY),
         ("for=\"[2001:db8::17]\"", "2001:db8::17"),
         // A backslash means something within quotes alone.
@@ -262,6 +263,8 @@ fn what_is_no_header_is_noticed_as_soon_as_it_shows() {
     assert_eq!(proxy_protocol::read(b"G"), Err(NoHeader));
     assert_eq!(proxy_protocol::read(b"PROXY TCP4 1.1.1.1\n"), Err(NoHeader));
     assert_eq!(proxy_protocol::read(b"\r\n\r\n\0\r\nQ"), Ok(Progress::Needs(7)));
+    let one_more = [binary(0x21, 0x11, &V4), b"G".to_vec()].concat();
+    assert_eq!(proxy_protocol::read(&one_more), Err(NoHeader), "nothing after it is asked for");
 }
 
 proptest! {

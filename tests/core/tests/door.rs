@@ -146,6 +146,36 @@ fn while_the_gateway_drains_no_other_reason_is_given() {
 }
 
 #[test]
+fn what_an_operator_changes_holds_from_then_on_and_who_is_there_stays_counted() {
+    let mut door = Door::new(wide());
+    assert_eq!((door.arrive(Time(0), Some(A)), door.arrive(Time(0), Some(B))), (Ok(()), Ok(())));
+    let change = |door: &mut Door, settings: DoorSettings| {
+        door.change(settings);
+        door.arrive(Time(0), Some(A))
+    };
+    assert_eq!(change(&mut door, DoorSettings { handshakes_max: 2, ..wide() }), Err(Answer::Busy));
+    assert_eq!(
+        change(&mut door, DoorSettings { connections_per_address_max: 1, ..wide() }),
+        Err(Answer::TooMany)
+    );
+    let few = Rate { burst: 0, per_minute: 0 };
+    assert_eq!(change(&mut door, DoorSettings { attempts: few, ..wide() }), Err(Answer::Busy));
+    assert_eq!(change(&mut door, DoorSettings { attempts_per_address: few, ..wide() }), Err(Answer::TooMany));
+    assert_eq!((door.handshakes(), door.connections()), (2, 2));
+    // Those beyond the new bound are known for as long as they matter, and nobody else comes to be.
+    assert_eq!(change(&mut door, DoorSettings { tracked_max: 2, ..wide() }), Ok(()));
+    let stranger = Some(Network::V4(3));
+    let alone = DoorSettings { tracked_max: 2, connections_per_address_max: 2, ..wide() };
+    door.change(alone);
+    assert_eq!(door.arrive(Time(0), Some(A)), Err(Answer::TooMany), "two are there already");
+    assert_eq!(
+        (door.arrive(Time(0), stranger), door.arrive(Time(0), Some(Network::V4(4)))),
+        (Ok(()), Ok(()))
+    );
+    assert_eq!(door.arrive(Time(0), stranger), Err(Answer::TooMany), "strangers are counted as one");
+}
+
+#[test]
 fn a_connection_that_asks_again_and_again_is_refused_like_many_that_ask_once() {
     let mut door =
         Door::new(DoorSettings { attempts_per_address: Rate { burst: 3, per_minute: 60 }, ..wide() });

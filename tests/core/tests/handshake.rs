@@ -29,6 +29,7 @@ fn table() -> Vec<(Answer, u16, bool)> {
         (Answer::TooMany, 429, true),
         (Answer::Busy, 503, true),
         (Answer::BadRequest(RequestFault::NotHttp), 400, false),
+        (Answer::BadRequest(RequestFault::NotTls), 400, false),
         (Answer::BadRequest(RequestFault::Path), 400, false),
         (Answer::BadRequest(RequestFault::Forwarded), 400, false),
         (Answer::NotFound, 404, false),

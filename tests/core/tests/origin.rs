@@ -77,6 +77,7 @@ fn null_is_allowed_only_where_it_is_written() {
     assert!(allows(&["null", "https://a.example"], "null"));
     assert!(!allows(&["https://a.example"], "null"));
     assert!(!allows(&["null"], "NULL"));
+    assert!(!allows(&["null"], "https://a.example"));
 }
 
 #[test]

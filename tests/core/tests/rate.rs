@@ -106,6 +106,7 @@ fn what_is_not_limited_is_never_held() {
         assert!(bucket.take(Rate::UNLIMITED, Time(0), u64::MAX));
     }
     assert_eq!(bucket, Bucket::default());
+    assert_eq!(bucket.room_at(Rate::UNLIMITED, u64::MAX), Time(0));
 }
 
 #[test]

@@ -112,7 +112,8 @@ macro_rules! found {
 }
 
 found! {
-    a_deadline_in_the_past: "a deadline lies in the past", in_an_outage, |it| it.now = Time(500);
+    a_deadline_that_has_come: "a deadline lies in the past", in_an_outage,
+        |it| it.now = it.next_deadline().expect("something is due");
 
     bytes_that_nobody_parked: "parked bytes", in_an_outage, |it| it.parked_bytes += 1;
     bytes_that_no_client_has: "queues of live clients", in_an_outage, |it| it.client_bytes += 1;
