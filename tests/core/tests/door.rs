@@ -148,6 +148,10 @@ fn while_the_gateway_drains_no_other_reason_is_given() {
 #[test]
 fn what_an_operator_changes_holds_from_then_on_and_who_is_there_stays_counted() {
     let mut door = Door::new(wide());
+    let comes = |door: &mut Door| door.attempt_of_user(Time(0), 0, "ann", Rate { burst: 1, per_minute: 1 });
+    assert_eq!(comes(&mut door), Ok(()));
+    door.change(DoorSettings { seed: wide().seed + 1, ..wide() });
+    assert_eq!(comes(&mut door), Err(Answer::TooMany), "she is found again, whatever seed comes later");
     assert_eq!((door.arrive(Time(0), Some(A)), door.arrive(Time(0), Some(B))), (Ok(()), Ok(())));
     let change = |door: &mut Door, settings: DoorSettings| {
         door.change(settings);

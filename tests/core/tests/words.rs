@@ -46,6 +46,7 @@ fn each_input_is_told_in_one_line_without_what_was_said() {
         closes(Some(Status::Unsendable), None),
         Input::Action { link: LINK, action: Err(BadAction::NotJson) },
         Input::Deadline,
+        Input::WallClockStepped { forward: 0 },
         Input::WallClockStepped { forward: 5 },
         Input::WallClockStepped { forward: -5 },
         Input::Kick { session: SESSION },
@@ -73,6 +74,7 @@ fn each_input_is_told_in_one_line_without_what_was_said() {
     backend: close ann with a status that may not be sent
     backend: no action, not JSON
     time passes
+    the wall clock is set forward by 0 ms
     the wall clock is set forward by 5 ms
     the wall clock is set back by 5 ms
     an operator closes ann
