@@ -391,9 +391,8 @@ impl List {
     pub(super) fn is_sound<P>(&self, slots: &Slots<P>) -> bool {
         let (mut before, mut next) = (None, self.head);
         for _ in 0..self.len {
-            let Some((slot, session)) = next.and_then(|slot| Some((slot, slots.get(slots.id(slot))?))) else {
-                return false;
-            };
+            let Some(slot) = next else { return false };
+            let Some(session) = slots.get(slots.id(slot)) else { return false };
             let neighbours = session.links[self.order as usize];
             if !neighbours.listed || neighbours.before != before {
                 return false;

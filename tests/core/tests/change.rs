@@ -79,7 +79,7 @@ impl Rig {
     }
 
     /// Whoever came last leaves, and the `close` goes out.
-    fn leaves_again(&mut self) {
+    fn last_one_leaves(&mut self) {
         self.happens(Input::Left { session: self.session, cause: LeaveCause::Closed });
         self.leaves();
     }
@@ -207,7 +207,7 @@ fn nobody_is_remembered_for_longer_than_the_new_window() {
         Settings { reopen_gap: Millis(0), crossing_window: Millis(60_000), ..Settings::default() };
     let mut rig = Rig::new(&settings);
     rig.ann_comes();
-    rig.leaves_again();
+    rig.last_one_leaves();
     rig.settles();
     settings.crossing_window = Millis(5);
     rig.changes(&settings);
@@ -224,13 +224,13 @@ fn opened_after(later: u64) -> Vec<(u64, String)> {
     let bob = rig.session;
     rig.ann_comes();
     rig.settles();
-    rig.leaves_again();
+    rig.last_one_leaves();
     rig.ann_comes();
     rig.now = rig.now + Millis(later);
     settings.reopen_gap = Millis(10);
     rig.changes(&settings);
     rig.session = bob;
-    rig.leaves_again();
+    rig.last_one_leaves();
     rig.comes("bob");
     let (began, mut opened) = (rig.now, Vec::new());
     for since in 0..100 {
@@ -255,7 +255,7 @@ fn a_user_is_remembered_for_as_long_as_the_last_close_counts_and_not_the_first()
     let mut rig = Rig::new(&settings);
     for _ in 0..2 {
         rig.ann_comes();
-        rig.leaves_again();
+        rig.last_one_leaves();
         rig.settles();
         rig.now = rig.now + Millis(600);
     }

@@ -21,7 +21,6 @@ fn listed() -> (Slots<()>, List) {
 #[test]
 fn a_list_is_sound_that_leads_from_its_head_to_its_tail_and_back() {
     type Damage = fn(&mut Slots<()>, &mut List);
-    let neighbours = |slots: &mut Slots<()>, slot, neighbours| slots[slot].links[ORDER as usize] = neighbours;
     let links = |before, after| Neighbours { listed: true, before, after };
     let (slots, list) = listed();
     assert!(list.is_sound(&slots));
@@ -48,7 +47,7 @@ fn a_list_is_sound_that_leads_from_its_head_to_its_tail_and_back() {
         ("a way to nowhere", 2, links(Some(1), Some(9))),
     ] {
         let (mut slots, list) = listed();
-        neighbours(&mut slots, slot, links);
+        slots[slot].links[ORDER as usize] = links;
         assert!(!list.is_sound(&slots), "{what}");
     }
 }

@@ -181,8 +181,7 @@ fn gather(stderr: ChildStderr, log: &Log) {
     }
 }
 
-/// The first address for clients in the line that says where the gateway listens.
-/// The first address of those that it listens at for clients, whatever form the log has.
+/// The first address for clients in the line that says where the gateway listens, whatever form the log has.
 fn address_in(line: &str) -> Option<SocketAddr> {
     let (_, clients) = line.split_once("clients")?.1.split_once('[')?;
     clients.split([',', ']']).next()?.parse().ok()

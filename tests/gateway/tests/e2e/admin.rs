@@ -597,7 +597,7 @@ async fn what_is_asked_for_in_a_wrong_way_is_refused_and_bounded() {
     }
     let mut waits = Raw::connect(gateway.admin_address()).await;
     waits.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-    // Those who are answered beside it could not be if it had been accepted and were not.
+    // Had it been accepted, it would have been answered before the last of these.
     for other in &mut all {
         let answer = other.request(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
         assert_eq!(answer.status, 200);
