@@ -129,7 +129,8 @@ pub enum Input<'a, P> {
     },
     /// [`Endpoint::next_deadline`](crate::Endpoint::next_deadline) has come. Harmless at any other time.
     Deadline,
-    /// The wall clock was set: tokens expire this much earlier (positive) or later (negative) in [`Time`].
+    /// The wall clock was set: tokens expire this much earlier (positive) or later (negative) in [`Time`]. One that has
+    /// expired has expired.
     WallClockStepped {
         /// Milliseconds that the wall clock went forward beyond the time that has passed.
         forward: i64,

@@ -234,12 +234,14 @@ impl Sessions {
         }
     }
 
-    /// Each token expires so much earlier, or later where that is negative.
-    pub fn move_expiries(&mut self, forward: i64) {
+    /// Each token that has not expired by `now` does so much earlier, or later where that is negative.
+    pub fn move_expiries(&mut self, now: Time, forward: i64) {
         self.expiries.clear();
         for session in self.by_id.values_mut() {
             let Some(expires) = &mut session.expires else { continue };
-            expires.0 = expires.0.saturating_add_signed(forward.saturating_neg());
+            if *expires > now {
+                expires.0 = expires.0.saturating_add_signed(forward.saturating_neg()).max(now.0);
+            }
             if session.ended.is_none() {
                 self.expiries.insert((*expires, session.id));
             }

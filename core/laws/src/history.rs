@@ -220,7 +220,7 @@ impl History {
             }
             Input::LinkSent { link, bytes } if self.is_up(link) => self.link_sent(bytes),
             Input::Pong { link, counter } if self.is_up(link) => self.pong(counter),
-            Input::WallClockStepped { forward } => self.sessions.move_expiries(forward),
+            Input::WallClockStepped { forward } => self.sessions.move_expiries(self.now, forward),
             Input::Drain if self.drain.is_none() => {
                 self.drain = Some(self.turns(When::at(self.now), self.settings.drain.time));
             }

@@ -318,10 +318,13 @@ impl<P: Payload> Endpoint<P> {
         }
     }
 
-    /// The wall clock was set, so that tokens expire at other times than thought.
+    /// The wall clock was set, so that tokens expire at other times than thought. What has expired has expired, also
+    /// where that is ignored: how long ago it was is not kept, for it may have been before the beginning of time.
     pub(super) fn move_expiries(&mut self, forward: i64) {
-        for expires in core::mem::take(&mut self.expiries) {
-            let at = Time(expires.at.0.saturating_add_signed(forward.saturating_neg()));
+        let now = self.now;
+        let to_come = self.expiries.extract_if(.., |expires| expires.at > now);
+        for expires in to_come.collect::<Vec<_>>() {
+            let at = Time(expires.at.0.saturating_add_signed(forward.saturating_neg())).max(now);
             self.sessions[expires.slot].expires = Some(at);
             self.expiries.insert(Expires { at, ..expires });
         }

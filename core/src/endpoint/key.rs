@@ -49,8 +49,6 @@ impl<P: Payload> Endpoint<P> {
             to.session(id);
             to.user(self.user_name(session.user));
             to.identity(&session.identity);
-            // How long ago it was, where that is ignored, is left out: it matters only to a wall clock that is set back
-            // and to settings that then do not ignore it.
             to.until(session.expires);
             self.key_stage(session.stage, to);
             to.number(match session.client {

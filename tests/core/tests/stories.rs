@@ -1259,6 +1259,21 @@ fn tokens_expire_sooner_when_the_wall_clock_is_set_forward() {
     );
 }
 
+#[test]
+fn a_token_that_has_expired_stays_so_when_the_wall_clock_is_set_back() {
+    told!(
+        Story::with(|set| set.expiry = Expiry::Ignore)
+            .comes_until("ann", 5_000)
+            .comes_until("bob", 6_000)
+            .after(1_000)
+            .wall_clock_steps(4_500)
+            .wall_clock_steps(-4_500)
+            .after(400)
+            .changes(|set| set.expiry = Expiry::Close)
+            .after(10_000)
+    );
+}
+
 // ---- Limits and the end ------------------------------------------------------------------------------------------
 
 #[test]
