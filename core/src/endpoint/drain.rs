@@ -70,7 +70,7 @@ impl<P: Payload> Endpoint<P> {
     pub(super) fn drain_due(&self) -> Option<Time> {
         let drain = self.drain.as_ref()?;
         let session = if self.live.len() > 0 { drain.pace.next_due() } else { None };
-        super::earlier(session, drain.give_ups.front().map(|&(due, _)| due))
+        [session, drain.give_ups.front().map(|&(due, _)| due)].into_iter().flatten().min()
     }
 
     pub(super) fn run_drain<S: Sink<P> + ?Sized>(&mut self, at: Time, out: &mut S) {

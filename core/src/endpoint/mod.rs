@@ -185,18 +185,21 @@ impl<P: Payload> Endpoint<P> {
     /// input.
     pub fn next_deadline(&self) -> Option<Time> {
         let link = match &self.line {
-            Line::Waiting { since, attempt } => Some(self.dial_at(*since, *attempt)),
+            Line::Waiting { since, attempt } => [Some(self.dial_at(*since, *attempt)), None, None],
             Line::Connected(line) => {
-                let pings = earlier(line.pong_due(&self.settings.link), self.ping_due(line));
-                earlier(pings, line.leaves_by)
+                [line.pong_due(&self.settings.link), self.ping_due(line), line.leaves_by]
             }
-            Line::Dialling { .. } | Line::Over => None,
+            Line::Dialling { .. } | Line::Over => [None; 3],
         };
-        let sessions = earlier(
+        let sessions = [
             self.expiry_due(),
-            earlier(self.gaps.front().map(|&(at, ..)| at), self.forgets.front().map(|&(at, _)| at)),
-        );
-        earlier(earlier(link, sessions), earlier(self.outage_due(), self.drain_due()))
+            self.gaps.front().map(|&(at, ..)| at),
+            self.forgets.front().map(|&(at, _)| at),
+            self.outage_due(),
+            self.drain_due(),
+        ];
+        let due = earliest(link).min(earliest(sessions));
+        (due < NEVER).then_some(due)
     }
 
     /// Does what has become due, the earliest first, but nothing as of before `floor`. Each turn uses up what it was due
@@ -226,11 +229,12 @@ impl<P: Payload> Endpoint<P> {
 }
 
 /// The earlier of two deadlines, either of which may not be.
-fn earlier(a: Option<Time>, b: Option<Time>) -> Option<Time> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
+/// No time is beyond it; what is due then is not due.
+const NEVER: Time = Time(u64::MAX);
+
+/// The first of some times, where there is one.
+fn earliest<const N: usize>(times: [Option<Time>; N]) -> Time {
+    times.into_iter().fold(NEVER, |earliest, time| earliest.min(time.unwrap_or(NEVER)))
 }
 
 fn tell<P, S: Sink<P> + ?Sized>(out: &mut S, fact: Fact<'_>) {

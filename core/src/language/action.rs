@@ -21,6 +21,11 @@ use crate::{Binary, CloseCode};
 /// no use for may hold anything.
 pub fn decode(frame: &[u8], binary: Binary) -> Result<Action<'_>, BadAction> {
     let text = core::str::from_utf8(frame).map_err(|_| BadAction::NotUtf8)?;
+    decode_text(text, binary)
+}
+
+/// The same of a frame that is known to be UTF-8.
+pub fn decode_text(text: &str, binary: Binary) -> Result<Action<'_>, BadAction> {
     let fields = Fields::read(text)?;
     match fields.verb()? {
         Verb::Send => Ok(Action::Send { user: fields.user()?, data: fields.data(binary)? }),

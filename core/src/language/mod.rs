@@ -9,7 +9,7 @@ use alloc::borrow::Cow;
 
 use crate::CloseCode;
 
-pub use action::decode;
+pub use action::{decode, decode_text};
 pub(crate) use event::write_identity;
 pub use event::{accept_binary, encode_close, encode_message, encode_open};
 

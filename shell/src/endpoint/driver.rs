@@ -1,4 +1,4 @@
-//! The task that drives an endpoint: it owns the link, keeps the time, and takes what comes from outside the thread.
+//! The task that drives an endpoint: it owns the link, and keeps the time.
 
 use std::{
     future::poll_fn,
@@ -9,41 +9,33 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::watch,
     time::{Sleep, sleep_until},
 };
-use trunkline_core::{CloseCode, Input, LeaveCause, LinkId, Millis, Time, language};
+use trunkline_core::{
+    CloseCode, Input, LinkId, Millis, Time,
+    language::{self, Action, BadAction},
+};
 
 use super::{
-    Command, Hub, Machine, Status,
+    Hub, Machine, Status,
     link::{Break, Connection, Dial, dial},
     outlet::LinkOrder,
 };
-use crate::{
-    clock::unix_millis,
-    stream::Stream,
-    ws::{Item, Opcode, frame},
-};
+use crate::ws::{Item, Opcode, frame};
 
-/// Commands, and reads of the link, in a row before others get their turn.
-const COMMANDS_PER_TURN: usize = 64;
+/// Reads of the link in a row before others get their turn.
 const READS_PER_TURN: usize = 4;
 /// How often the wall clock and the link's peer are looked at.
 const LOOK_EVERY: Millis = Millis(1_000);
-/// A client is looked at at least this often.
-const CHECK_WITHIN: Millis = Millis(60_000);
-/// The wall clock was set if it differs from the passing of time by more than this since the last look.
-const STEP_MS: i64 = 500;
 
 /// Drives the endpoint until it has drained.
-pub(super) async fn drive(hub: Rc<Hub>, commands: mpsc::Receiver<Command>, status: watch::Sender<Status>) {
+pub(super) async fn drive(hub: Rc<Hub>, status: watch::Sender<Status>) {
     let mut driver = Driver {
         timer: Box::pin(sleep_until(hub.clock.instant(hub.clock.now()))),
         timer_at: None,
         look_at: hub.clock.now(),
-        wall_ahead_ms: None,
         hub,
-        commands,
         status,
         link: Link::None,
         parting: None,
@@ -54,7 +46,6 @@ pub(super) async fn drive(hub: Rc<Hub>, commands: mpsc::Receiver<Command>, statu
 
 struct Driver {
     hub: Rc<Hub>,
-    commands: mpsc::Receiver<Command>,
     status: watch::Sender<Status>,
     link: Link,
     /// A connection to where the backend was: it has been closed, and its end is waited for.
@@ -65,8 +56,6 @@ struct Driver {
     /// What the timer is set to.
     timer_at: Option<Time>,
     look_at: Time,
-    /// How far the wall clock was ahead of the passing of time when it was last looked at.
-    wall_ahead_ms: Option<i64>,
 }
 
 /// The link, as a socket.
@@ -82,20 +71,19 @@ impl Driver {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let now = self.hub.begin_turn();
         self.hub.machine.borrow_mut().outlet.driver_awake();
-        self.take_commands(cx, now);
         let busy = self.poll_link(cx, now);
         self.parting.take_if(|(connection, until)| now >= *until || is_ended(connection, cx));
         self.keep_time(now);
-        self.hub.input(now, Input::Deadline);
+        self.hub.pass_time(now);
         self.carry_out_orders(now);
         self.hub.end_turn(now);
         self.poll_write(cx, now);
-        self.publish();
+        self.hub.publish(&self.status);
         if self.is_over() {
             return Poll::Ready(());
         }
         let again = std::mem::take(&mut self.again);
-        if busy || again || self.sleep(cx) {
+        if busy || again || self.sleep(cx, now) {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -107,66 +95,6 @@ impl Driver {
         }
         let outlet = &self.hub.machine.borrow().outlet;
         outlet.is_empty && outlet.clients().next().is_none()
-    }
-
-    fn publish(&self) {
-        let machine = self.hub.machine.borrow();
-        let status = Status { link: machine.outlet.link_phase, accepting: machine.endpoint.accepts() };
-        self.hub.metrics.load.set(&machine.endpoint.figures(), machine.outlet.stopped);
-        drop(machine);
-        self.status.send_if_modified(|published| std::mem::replace(published, status) != status);
-    }
-
-    // --- From outside ---
-
-    fn take_commands(&mut self, cx: &mut Context<'_>, now: Time) {
-        for _ in 0..COMMANDS_PER_TURN {
-            match self.commands.poll_recv(cx) {
-                Poll::Ready(Some(command)) => self.take(command, now),
-                // Nobody is left who could ask for anything.
-                Poll::Ready(None) => return self.hub.input(now, Input::Drain),
-                Poll::Pending => return,
-            }
-        }
-        cx.waker().wake_by_ref();
-    }
-
-    fn take(&mut self, command: Command, now: Time) {
-        if matches!(command, Command::Ask { .. }) {
-            // When its token expires depends on the wall clock as it stands now.
-            self.look_at_wall_clock(now);
-        }
-        let hub = &self.hub;
-        match command {
-            Command::Ask { identity, expires, answer } => {
-                let admitted = hub.ask(now, identity, expires);
-                if let (Err(_), Ok(session)) = (answer.send(admitted), admitted) {
-                    hub.client_left(session, LeaveCause::Lost);
-                }
-            }
-            Command::Attach { session, transport, early, place, client: address, trace } => {
-                match (hub.client(session), transport.attach()) {
-                    (Some(client), Ok(transport)) => {
-                        let stream = Stream::new(transport);
-                        // They are set here only.
-                        let _ = client.address.set(address);
-                        client.trace.set(trace);
-                        hub.machine.borrow_mut().outlet.check_later(now, session);
-                        hub.client_tasks.set(hub.client_tasks.get() + 1);
-                        tokio::task::spawn_local(client.serve(Rc::clone(hub), stream, early, place));
-                    }
-                    _ => hub.client_left(session, LeaveCause::Lost),
-                }
-            }
-            Command::Abandon { session } => hub.client_left(session, LeaveCause::Lost),
-            Command::Inspect(question) => hub.inspect(now, question),
-            Command::Change { config, moved, done } => {
-                hub.change(now, *config, moved);
-                // Nobody may wait for it any more.
-                let _ = done.send(());
-            }
-            Command::Drain => hub.input(now, Input::Drain),
-        }
     }
 
     // --- The link ---
@@ -329,15 +257,11 @@ impl Driver {
         }
         self.hub.machine.borrow_mut().outlet.release(now);
         while let Some(client) = self.next_check(now) {
-            if let Some(at) = client.check_alive(&self.hub, now) {
-                // Soon enough for the list to forget who has left.
-                let at = at.clamp(now + Millis(1), now + CHECK_WITHIN);
-                self.hub.machine.borrow_mut().outlet.check_later(at, client.session);
-            }
+            self.hub.check(&client, now);
         }
         if now >= self.look_at {
             self.look_at = now + LOOK_EVERY;
-            self.look_at_wall_clock(now);
+            self.hub.look_at_wall_clock(now);
             self.look_at_peer(now);
         }
     }
@@ -348,19 +272,6 @@ impl Driver {
 
     fn next_check(&self, now: Time) -> Option<Rc<super::Client>> {
         self.hub.machine.borrow_mut().outlet.next_check(now)
-    }
-
-    /// Tokens expire by the wall clock, and the machine goes by the passing of time.
-    fn look_at_wall_clock(&mut self, now: Time) {
-        let ahead = unix_millis() as i64 - now.0 as i64;
-        let forward = self.wall_ahead_ms.map_or(0, |before| ahead - before);
-        if self.wall_ahead_ms.is_none() || forward.abs() > STEP_MS {
-            self.wall_ahead_ms = Some(ahead);
-        }
-        if forward.abs() > STEP_MS {
-            tracing::warn!(target: "gateway", forward_ms = forward, "the wall clock was set");
-            self.hub.input(now, Input::WallClockStepped { forward });
-        }
     }
 
     fn look_at_peer(&mut self, now: Time) {
@@ -374,7 +285,7 @@ impl Driver {
     }
 
     /// Sleeps until something is due, or someone calls. Whether it is due already.
-    fn sleep(&mut self, cx: &mut Context<'_>) -> bool {
+    fn sleep(&mut self, cx: &mut Context<'_>, now: Time) -> bool {
         let closing = match &self.link {
             Link::Closing(_, until) => Some(*until),
             _ => None,
@@ -385,20 +296,17 @@ impl Driver {
         if outlet.has_orders() {
             return true;
         }
-        let deadlines =
-            [endpoint.next_deadline(), outlet.next_deadline(), closing, parting, Some(self.look_at)];
-        let deadline = deadlines.into_iter().flatten().min();
+        let deadline = [endpoint.next_deadline(), outlet.next_deadline(), closing, parting]
+            .into_iter()
+            .fold(self.look_at, |earliest, due| due.map_or(earliest, |due| due.min(earliest)));
         outlet.driver_sleeps(cx.waker().clone(), deadline);
         drop(machine);
-        if let Some(at) = deadline.filter(|_| deadline != self.timer_at) {
-            self.timer.as_mut().reset(self.hub.clock.instant(at));
-            self.timer_at = deadline;
+        // One that rings early is set anew then: with each message the deadline is a little later.
+        if self.timer_at.is_none_or(|at| at <= now || deadline < at) {
+            self.timer.as_mut().reset(self.hub.clock.instant(deadline));
+            self.timer_at = Some(deadline);
         }
-        if self.timer.as_mut().poll(cx).is_ready() {
-            self.timer_at = None;
-            return true;
-        }
-        false
+        self.timer.as_mut().poll(cx).is_ready()
     }
 }
 
@@ -410,11 +318,12 @@ fn read_some(
     cx: &mut Context<'_>,
     now: Time,
 ) -> Result<bool, Break> {
+    let binary = hub.config.borrow().binary;
     for _ in 0..READS_PER_TURN {
         while let Some(item) = connection.next()? {
             match item {
-                Item::Text(text) => act(hub, link, text.as_bytes(), now),
-                Item::Binary(bytes) => act(hub, link, bytes, now),
+                Item::Text(text) => act(hub, link, text.as_bytes(), language::decode_text(text, binary), now),
+                Item::Binary(bytes) => act(hub, link, bytes, language::decode(bytes, binary), now),
                 Item::Ping(payload) => hub.machine.borrow_mut().outlet.note_ping(payload),
                 Item::Pong(payload) => {
                     if let Ok(counter) = payload.try_into().map(u64::from_be_bytes) {
@@ -433,8 +342,7 @@ fn read_some(
     Ok(true)
 }
 
-fn act(hub: &Rc<Hub>, link: LinkId, frame: &[u8], now: Time) {
-    let action = language::decode(frame, hub.config.borrow().binary);
+fn act(hub: &Rc<Hub>, link: LinkId, frame: &[u8], action: Result<Action<'_>, BadAction>, now: Time) {
     if action.is_err() {
         hub.machine.borrow_mut().outlet.note_frame(frame);
     }

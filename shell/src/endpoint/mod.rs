@@ -7,6 +7,7 @@
 
 mod client;
 mod closes;
+mod commands;
 mod driver;
 mod inspect;
 pub(crate) mod link;
@@ -19,13 +20,15 @@ mod refusals;
 
 use std::{
     cell::{Cell, RefCell},
-    net::IpAddr,
     rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use trunkline_core::{
     Endpoint, Identity, Input, LeaveCause, LinkPhase, Millis, Refusal, SessionId, Sink, Time,
 };
@@ -33,6 +36,7 @@ use trunkline_core::{
 use self::{client::Client, monitor::Monitor, outlet::Outlet};
 pub(crate) use self::{
     closes::Closed,
+    commands::Command,
     inspect::{Question, SessionInfo, Wanted, Whose},
     payload::Payload,
 };
@@ -42,57 +46,14 @@ use crate::{
     metrics::EndpointMetrics,
     random::Random,
     recording::{Breach, Disk, Recording, Ring},
-    server::Place,
-    spans::{self, Parent},
-    transport::Transport,
+    spans,
 };
 
-/// What an endpoint's driver is told from outside its thread.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// A client with a verified token asks to come in.
-    Ask {
-        /// Its user and parameters.
-        identity: Identity,
-        /// When its token expires, in Unix seconds, the leeway included.
-        expires: Option<u64>,
-        /// Where the answer goes.
-        answer: oneshot::Sender<Result<SessionId, Refusal>>,
-    },
-    /// The connection of an admitted client.
-    Attach {
-        /// Which client.
-        session: SessionId,
-        /// Its connection, detached.
-        transport: Transport,
-        /// What was read beyond the handshake.
-        early: Vec<u8>,
-        /// Its place among the gateway's connections.
-        place: Place,
-        /// Its address.
-        client: IpAddr,
-        /// What the spans of its session have for their parent, where there are any.
-        trace: Option<Parent>,
-    },
-    /// An admitted client did not stay for the handshake's end.
-    Abandon {
-        /// Which client.
-        session: SessionId,
-    },
-    /// An operator asks something, or wants sessions closed.
-    Inspect(Question),
-    /// An operator has decided otherwise.
-    Change {
-        /// What holds from now on.
-        config: Box<EndpointConfig>,
-        /// Whether the backend is elsewhere, or met otherwise.
-        moved: bool,
-        /// Told when it holds.
-        done: oneshot::Sender<()>,
-    },
-    /// The gateway stops, or has no such endpoint any more.
-    Drain,
-}
+/// The wall clock was set if it differs from the passing of time by more than this since the last look.
+const STEP_MS: i64 = 500;
+
+/// A client is looked at at least this often.
+const CHECK_WITHIN: Millis = Millis(60_000);
 
 /// What the outside may know of an endpoint at any time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -128,7 +89,10 @@ pub(crate) async fn run(
     ends: Ends,
 ) {
     let hub = Rc::new(Hub::new(config, metrics, ends));
-    driver::drive(hub, commands, status).await;
+    // It ends with the driver.
+    let mut obeying = JoinSet::new();
+    obeying.spawn_local(commands::obey(Rc::clone(&hub), commands, status.clone()));
+    driver::drive(hub, status).await;
 }
 
 /// What the tasks of an endpoint share.
@@ -146,6 +110,10 @@ pub(crate) struct Hub {
     scratch: RefCell<Box<[u8]>>,
     /// Tasks of clients that still run.
     client_tasks: Cell<usize>,
+    /// How far the wall clock was ahead of the passing of time when it was last looked at.
+    wall_ahead_ms: Cell<Option<i64>>,
+    /// What the outside has been told last.
+    published: Cell<Status>,
 }
 
 /// How long clients are given, in the machine's time.
@@ -257,6 +225,8 @@ impl Hub {
             metrics,
             scratch: RefCell::new(vec![0; outlet::READ_BYTES].into()),
             client_tasks: Cell::new(0),
+            wall_ahead_ms: Cell::new(None),
+            published: Cell::new(Status::STARTING),
         }
     }
 
@@ -298,10 +268,34 @@ impl Hub {
     fn input(&self, now: Time, input: Input<'_, Payload>) {
         let machine = &mut *self.machine.borrow_mut();
         let origin = || self.origin_unix_ms();
-        if machine.is_due(now) && input != Input::Deadline {
+        if machine.is_due(now) {
             machine.input(now, Input::Deadline, origin);
         }
         machine.input(now, input, origin);
+    }
+
+    /// Has done what is due.
+    fn pass_time(&self, now: Time) {
+        let machine = &mut *self.machine.borrow_mut();
+        if machine.endpoint.next_deadline().is_some_and(|due| due <= now) {
+            machine.input(now, Input::Deadline, || self.origin_unix_ms());
+        } else if let Some(recorder) = &mut machine.recorder {
+            recorder.pass_on(now);
+        }
+    }
+
+    /// Tokens expire by the wall clock, and the machine goes by the passing of time.
+    fn look_at_wall_clock(&self, now: Time) {
+        let ahead = unix_millis() as i64 - now.0 as i64;
+        let before = self.wall_ahead_ms.get();
+        let forward = before.map_or(0, |before| ahead - before);
+        if before.is_none() || forward.abs() > STEP_MS {
+            self.wall_ahead_ms.set(Some(ahead));
+        }
+        if forward.abs() > STEP_MS {
+            tracing::warn!(target: "gateway", forward_ms = forward, "the wall clock was set");
+            self.input(now, Input::WallClockStepped { forward });
+        }
     }
 
     /// When the machine's time began.
@@ -344,6 +338,25 @@ impl Hub {
         if outlet.is_driver_asleep() {
             let deadline = endpoint.next_deadline().into_iter().chain(outlet.next_deadline()).min();
             outlet.call_driver(deadline);
+        }
+    }
+
+    /// Tells the outside how things stand.
+    fn publish(&self, to: &watch::Sender<Status>) {
+        let machine = self.machine.borrow();
+        let status = Status { link: machine.outlet.link_phase, accepting: machine.endpoint.accepts() };
+        self.metrics.load.set(&machine.endpoint.figures(), machine.outlet.stopped);
+        drop(machine);
+        if self.published.replace(status) != status {
+            to.send_replace(status);
+        }
+    }
+
+    /// Looks at a client, and notes when to look again: soon enough for the list to forget who has left.
+    fn check(&self, client: &Client, now: Time) {
+        if let Some(at) = client.check_alive(self, now) {
+            let at = at.clamp(now + Millis(1), now + CHECK_WITHIN);
+            self.machine.borrow_mut().outlet.check_later(at, client.session);
         }
     }
 

@@ -92,7 +92,7 @@ pub(super) struct Outlet {
     held: BinaryHeap<Reverse<(Time, SessionId)>>,
 
     /// The driver, while it sleeps, and until when.
-    driver: Option<(Waker, Option<Time>)>,
+    driver: Option<(Waker, Time)>,
     refusals: Refusals,
     too_fast: Seldom,
     /// The beginning of the frame that is no action and that the machine works on, for the log.
@@ -307,7 +307,7 @@ impl Outlet {
     }
 
     /// The driver goes to sleep until `deadline`, or until it is called.
-    pub(super) fn driver_sleeps(&mut self, waker: Waker, deadline: Option<Time>) {
+    pub(super) fn driver_sleeps(&mut self, waker: Waker, deadline: Time) {
         self.driver = Some((waker, deadline));
     }
 
@@ -319,7 +319,7 @@ impl Outlet {
     /// Wakes the driver if there is something for it to do, or if it would sleep past `deadline`.
     pub(super) fn call_driver(&mut self, deadline: Option<Time>) {
         let Some((_, until)) = &self.driver else { return };
-        let earlier = deadline.is_some_and(|at| until.is_none_or(|until| at < until));
+        let earlier = deadline.is_some_and(|at| at < *until);
         if (earlier || !self.link_queue.is_empty() || !self.orders.is_empty() || self.is_empty)
             && let Some((waker, _)) = self.driver.take()
         {

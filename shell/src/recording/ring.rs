@@ -78,11 +78,6 @@ impl Ring {
         input: Input<'_, Payload>,
         out: &mut impl Sink<Payload>,
     ) {
-        let idle = matches!(input, Input::Deadline) && endpoint.next_deadline().is_none_or(|due| due > now);
-        if idle {
-            self.disk.iter_mut().for_each(|disk| disk.pass_on(now));
-            return endpoint.handle(now, input, out);
-        }
         let before = self.newer.steps.len();
         self.newer.input(now, &input);
         self.queued.clear();
@@ -100,6 +95,11 @@ impl Ring {
             let begun = Segment::begin(reused, endpoint, self.newer.until);
             self.older = Some(std::mem::replace(&mut self.newer, begun));
         }
+    }
+
+    /// Hands on to disk what has become old enough.
+    pub(crate) fn pass_on(&mut self, now: Time) {
+        self.disk.iter_mut().for_each(|disk| disk.pass_on(now));
     }
 
     /// All that is known.

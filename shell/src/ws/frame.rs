@@ -11,6 +11,7 @@ const MASKED: u8 = 0x80;
 pub fn write(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) -> usize {
     let start = out.len();
     let (header, len) = header(opcode, payload.len(), None);
+    out.reserve(len + payload.len());
     out.extend_from_slice(&header[..len]);
     out.extend_from_slice(payload);
     out.len() - start
@@ -18,8 +19,8 @@ pub fn write(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) -> usize {
 
 /// Appends a masked frame, as a client sends it; `payload` appends the payload. Returns the frame's size in bytes.
 ///
-/// `size_hint` is what the payload will probably measure: where it does not need another form of the length, nothing
-/// is moved.
+/// `size_hint` is what the payload will probably measure: where it is no more than that, and does not need another form
+/// of the length, nothing is moved.
 pub fn write_masked(
     opcode: Opcode,
     key: [u8; 4],
@@ -29,6 +30,7 @@ pub fn write_masked(
 ) -> usize {
     let start = out.len();
     let (_, room) = header(opcode, size_hint, Some(key));
+    out.reserve(room + size_hint);
     out.resize(start + room, 0);
     payload(out);
     let size = out.len() - start - room;
