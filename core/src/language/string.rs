@@ -61,7 +61,7 @@ pub(super) fn plain_len(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     let plain = loop {
         let Some((word, tail)) = rest.split_first_chunk() else {
-            let special = rest.iter().position(|&byte| byte < b' ' || byte == b'"' || byte == b'\\');
+            let special = rest.iter().position(|&byte| !is_plain(byte));
             break special.unwrap_or(rest.len());
         };
         let hits = special_bytes(u64::from_le_bytes(*word));
@@ -79,11 +79,15 @@ pub(super) fn plain_len(bytes: &[u8]) -> usize {
 fn skip_plain_blocks(bytes: &[u8]) -> &[u8] {
     let mut rest = bytes;
     while let Some((block, tail)) = rest.split_first_chunk::<32>()
-        && !block.iter().fold(false, |any, &byte| any | (byte < b' ') | (byte == b'"') | (byte == b'\\'))
+        && block.iter().fold(true, |all, &byte| all & is_plain(byte))
     {
         rest = tail;
     }
     rest
+}
+
+fn is_plain(byte: u8) -> bool {
+    (byte >= b' ') & (byte != b'"') & (byte != b'\\')
 }
 
 /// Marks the bytes of `word` that do not stand for themselves, each in its top bit.

@@ -15,6 +15,7 @@ use trunkline_core_tests::fuzz::{action::compare, event::text_survives};
 fn text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         3 => "[a-z ]{0,20}",
+        1 => "[a-z ]{30,100}",
         2 => select(vec!['"', '\\', '/', '\u{7f}', '\u{80}', '\u{2028}', '\u{2029}', 'é', '中', '😀', '\u{10ffff}'])
             .prop_map(String::from),
         2 => (0u8..0x20).prop_map(|byte| char::from(byte).to_string()),
@@ -329,6 +330,7 @@ fn space() -> impl Strategy<Value = &'static str> {
 fn string_json() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         4 => "[a-z ]{0,12}",
+        1 => "[a-z ]{30,100}",
         2 => select(vec!["é", "中", "😀", "\u{7f}", "/", "{", "}", "[", "]", ",", ":"]).prop_map(String::from),
         3 => select(vec![r"\n", r#"\""#, r"\\", r"\/", r"\b", r"\f", r"\r", r"\t", r"\u0000", r"\u00E9"])
             .prop_map(String::from),
