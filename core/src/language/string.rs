@@ -55,6 +55,9 @@ fn split_plain(text: &str) -> (&str, &str) {
     text.split_at_checked(plain_len(text.as_bytes())).unwrap_or((text, ""))
 }
 
+/// Two words. Most strings end before, and so do most runs of JSON that stands in a string: no block is looked at in vain.
+const SHORT: usize = 16;
+
 /// How many bytes at the front stand for themselves in a JSON string: none of them is a quote, a backslash or a
 /// control character.
 pub(super) fn plain_len(bytes: &[u8]) -> usize {
@@ -68,8 +71,8 @@ pub(super) fn plain_len(bytes: &[u8]) -> usize {
         if hits != 0 {
             break hits.trailing_zeros() as usize / 8;
         }
-        // Most strings end within the first word.
-        rest = if rest.len() == bytes.len() { skip_plain_blocks(tail) } else { tail };
+        let passed = bytes.len().saturating_sub(tail.len());
+        rest = if passed == SHORT { skip_plain_blocks(tail) } else { tail };
     };
     bytes.len().saturating_sub(rest.len()).saturating_add(plain)
 }
