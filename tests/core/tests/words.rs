@@ -1,7 +1,7 @@
 //! What recordings say of inputs: what happened to whom, and nothing of what was said.
 
 use trunkline_core::{
-    CloseCode, Identity, Input, LeaveCause, LinkId, SessionId, Settings, Time,
+    CloseCode, Event, Identity, Input, LeaveCause, LinkId, Output, SessionId, Settings, Time,
     language::{Action, BadAction, Data, Status},
     recording::{Weight, words},
 };
@@ -96,4 +96,23 @@ fn of_data_its_kind_and_length_are_written_down_and_nothing_else() {
     assert_eq!(text, (r#"{"text":8}"#.to_owned(), Data::Text("".into())));
     let binary = written(Data::Binary(b"a secret"[..].into()));
     assert_eq!(binary, (r#"{"binary":8}"#.to_owned(), Data::Binary(b""[..].into())));
+}
+
+#[test]
+fn what_goes_to_a_backend_is_told_without_what_was_said() {
+    let (ann, payload) = (Identity::new("ann", []), Weight(5));
+    let event = |event| Output::Event { link: LINK, session: SESSION, event };
+    let told = [
+        event(Event::Open { who: &ann }),
+        event(Event::Message { who: &ann, payload: &payload }),
+        event(Event::Close { who: &ann }),
+        Output::Ping { link: LINK, counter: 1 },
+    ]
+    .map(|output| words::output(&output, "somebody", |_| "ann".to_owned()));
+    insta::assert_snapshot!(told.join("\n"), @r"
+    → backend: open of ann
+    → backend: message of ann, 5 bytes
+    → backend: close of ann
+    → backend: (Ping)
+    ");
 }
