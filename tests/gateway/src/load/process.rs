@@ -1,6 +1,9 @@
 //! What the system says of a process and its children: `/proc/PID`.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 /// A subject that is measured: a process, and those that it has started.
 #[derive(Clone, Debug)]
@@ -36,16 +39,13 @@ impl Probe {
     /// thousand handshakes take only a few of the latter.
     pub(super) fn usage(&self) -> io::Result<Usage> {
         let mut usage = Usage { cpu_ns: 0, sleeps: 0 };
-        for place in self.there() {
-            for thread in fs::read_dir(place.join("task"))? {
-                let thread = thread?.path();
-                let read = |name| fs::read_to_string(thread.join(name));
-                // A thread may have ended since it was listed.
-                let (Ok(schedstat), Ok(status)) = (read("schedstat"), read("status")) else { continue };
-                usage.cpu_ns +=
-                    schedstat.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
-                usage.sleeps += field(&status, "voluntary_ctxt_switches:");
-            }
+        let threads = self.each(|place| fs::read_dir(place.join("task"))?.collect::<io::Result<Vec<_>>>())?;
+        for thread in threads.iter().flatten() {
+            let read = |name| fs::read_to_string(thread.path().join(name));
+            // A thread may have ended since it was listed.
+            let (Ok(schedstat), Ok(status)) = (read("schedstat"), read("status")) else { continue };
+            usage.cpu_ns += schedstat.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
+            usage.sleeps += field(&status, "voluntary_ctxt_switches:");
         }
         Ok(usage)
     }
@@ -60,19 +60,15 @@ impl Probe {
         self.sum("status", "VmHWM:")
     }
 
-    /// The process, and those children of it that have not ended since.
-    fn there(&self) -> impl Iterator<Item = &PathBuf> {
-        self.places
-            .iter()
-            .enumerate()
-            .filter(|(index, place)| *index == 0 || place.exists())
-            .map(|(_, place)| place)
+    /// What is read of the process, and of those children of it that have not ended meanwhile.
+    fn each<T>(&self, read: impl Fn(&Path) -> io::Result<T>) -> io::Result<Vec<T>> {
+        let read = self.places.iter().map(|place| read(place)).enumerate();
+        read.filter(|(index, read)| *index == 0 || read.is_ok()).map(|(_, read)| read).collect()
     }
 
     fn sum(&self, file: &str, name: &str) -> io::Result<u64> {
-        self.there()
-            .map(|place| fs::read_to_string(place.join(file)).map(|text| field(&text, name) << 10))
-            .sum()
+        let texts = self.each(|place| fs::read_to_string(place.join(file)))?;
+        Ok(texts.iter().map(|text| field(text, name) << 10).sum())
     }
 }
 
