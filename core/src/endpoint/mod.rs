@@ -228,11 +228,10 @@ impl<P: Payload> Endpoint<P> {
     }
 }
 
-/// The earlier of two deadlines, either of which may not be.
-/// No time is beyond it; what is due then is not due.
+/// No time is beyond it: what would be due then never is.
 const NEVER: Time = Time(u64::MAX);
 
-/// The first of some times, where there is one.
+/// The first of some times; [`NEVER`] where there is none.
 fn earliest<const N: usize>(times: [Option<Time>; N]) -> Time {
     times.into_iter().fold(NEVER, |earliest, time| earliest.min(time.unwrap_or(NEVER)))
 }

@@ -274,9 +274,10 @@ impl Hub {
         machine.input(now, input, origin);
     }
 
-    /// Has done what is due.
+    /// Does what is due by now.
     fn pass_time(&self, now: Time) {
         let machine = &mut *self.machine.borrow_mut();
+        machine.outlet.now = now;
         if machine.endpoint.next_deadline().is_some_and(|due| due <= now) {
             machine.input(now, Input::Deadline, || self.origin_unix_ms());
         } else if let Some(recorder) = &mut machine.recorder {
