@@ -151,3 +151,15 @@ fn an_endpoint_that_is_taken_away_and_put_in_again_is_dated_anew() {
     recorded.write();
     assert!(recorded.writer.as_ref().is_some_and(|writer| writer.origin_unix_ms == 1_000));
 }
+
+#[test]
+fn what_is_old_enough_is_handed_on_though_nothing_more_happens() {
+    let mut recorded = Recorded::new("old", 16, 1 << 20);
+    recorded.ask(500, "ann");
+    recorded.ring.pass_on(Time(999));
+    let handed_on = recorded.chunks.len();
+    recorded.ring.pass_on(Time(2_000));
+    assert_eq!(recorded.chunks.len(), handed_on + 1);
+    recorded.ring.pass_on(Time(9_000));
+    assert_eq!(recorded.chunks.len(), handed_on + 1, "there is nothing more");
+}
